@@ -1,0 +1,1 @@
+"""How good it is: tasks, supernet, training, spike and operation counts, energy."""

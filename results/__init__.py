@@ -1,0 +1,1 @@
+"""What is left: ledger, Pareto front, report page, exports."""

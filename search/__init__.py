@@ -1,0 +1,1 @@
+"""What to try next: samplers, the ask-score-record loop, runners."""

@@ -1,0 +1,1 @@
+"""What can be built: neurons, blocks, networks; one file a search space."""
