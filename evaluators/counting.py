@@ -1,0 +1,214 @@
+"""Exact counts of spikes, synaptic operations and multiply-accumulates, taken by forward hooks.
+
+What a tensor is (its *kind*) is declared by the layer that makes it: images are ``real``, neurons emit ``binary`` spikes,
+pooling and flattening keep what they get, everything else is ``real``. A binary input makes a layer's work synaptic
+operations (one accumulate an event and target), a real one multiply-accumulates. Declarations are checked on the first
+batch. All totals are whole numbers, summed exactly, so they depend neither on the batch size nor on the precision.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spaces.errors import SpaceError
+from spaces.layers import Add, Conv, Flatten, Linear, MaxPool, Norm
+from spaces.neurons.neuron import Neuron
+
+EXACT_FLOAT32 = 2**24  # whole numbers up to here are exact in float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCount:
+    """Totals of one layer over all samples seen.
+
+    Attributes:
+        name, op: where the layer stands and what it is.
+        shape: of its output for one sample and step.
+        weights: non-zero weights.
+        spikes: non-zero outputs of neurons.
+        repeated: non-zero outputs of a pooling, which only passes spikes on.
+        sops: accumulates: every input event times its true fan-out (padding edges and zero weights left out).
+        macs: multiply-accumulates for real-valued input, fan-out likewise.
+        updates: neuron updates, neurons x steps.
+        additions: additions at a shortcut: one a spike, or one a value where the shortcut is a current.
+        biases: additions of the bias that a folded normalisation leaves behind.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    weights: int = 0
+    spikes: int = 0
+    repeated: int = 0
+    sops: int = 0
+    macs: int = 0
+    updates: int = 0
+    additions: int = 0
+    biases: int = 0
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of this layer, 0 for other layers."""
+        return _product(self.shape) if self.updates else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Totals of a network over ``samples`` samples, all time steps; ``mean`` divides by the samples."""
+
+    samples: int
+    layers: tuple[LayerCount, ...]
+
+    def total(self, field: str) -> int:
+        """Sum of one of LayerCount's numbers over layers, e.g. ``total("sops")``."""
+        return sum(getattr(layer, field) for layer in self.layers)
+
+    def mean(self, field: str) -> float:
+        """The same a sample."""
+        return self.total(field) / self.samples
+
+    @property
+    def spikes_autosnn(self) -> int:
+        """Spikes as AutoSNN counts them: those that a max-pooling passes on are counted again."""
+        return self.total("spikes") + self.total("repeated")
+
+
+class Counter:
+    """Accumulates counts while its network runs; made by ``counting``."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._names = {module: name for name, module in network.named_modules()}
+        self._order: dict[str, nn.Module] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._maps: dict[tuple[str, str], Tensor] = {}  # (layer, what) -> events by position, float64
+        self._tallies: dict[tuple[str, str], int] = {}
+        self.samples = 0
+
+    def hook(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Forward hook of every counted layer."""
+        name = self._names[module]
+        self._order.setdefault(name, module)
+        source = inputs[0]
+        timed = 2 if output.dim() in (3, 5) else 1
+        self._shapes[name] = tuple(output.shape[timed:])
+        if isinstance(module, Neuron):
+            output.kind = module.emits
+            if (name, "spikes") not in self._maps:
+                _check_binary(name, output)
+            self._add_map(name, "spikes", output, timed)
+            self._tally(name, "updates", output.numel())
+        elif isinstance(module, MaxPool | Flatten):
+            output.kind = _kind(source)
+            if isinstance(module, MaxPool) and _kind(source) == "binary":
+                self._add_map(name, "repeated", output, timed)
+        elif isinstance(module, Conv | Linear):
+            if _kind(source) == "binary":
+                self._add_map(name, "sops", source, 2 if source.dim() in (3, 5) else 1)
+            else:
+                steps = source.shape[0] * source.shape[1] if source.dim() in (3, 5) else source.shape[0]
+                self._maps.setdefault((name, "input"), torch.zeros(source.shape[-3:] if source.dim() > 3 else source.shape[-1:]))
+                self._tally(name, "presentations", steps)
+        elif isinstance(module, Norm):
+            self._tally(name, "biases", output.numel())
+        elif isinstance(module, Add):
+            if _kind(inputs[1]) == "binary":
+                self._add_map(name, "additions", inputs[1], timed)
+            else:
+                self._tally(name, "additions", output.numel())
+
+    def start(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Forward pre-hook of the network: counts its samples, and says that images are real-valued."""
+        self.samples += inputs[0].shape[0]
+
+    def counts(self) -> Counts:
+        """The totals so far."""
+        return Counts(samples=self.samples, layers=tuple(self._layer(name, module) for name, module in self._order.items()))
+
+    def _layer(self, name: str, module: nn.Module) -> LayerCount:
+        fan_out = None
+        numbers = {what: count for (layer, what), count in self._tallies.items() if layer == name}
+        presentations = numbers.pop("presentations", 0)
+        for (layer, what), events in self._maps.items():
+            if layer != name:
+                continue
+            if what == "sops":
+                fan_out = fan_out_map(module, tuple(events.shape))
+                numbers["sops"] = int((events.cpu() * fan_out).sum().item())
+            elif what == "input":
+                numbers["macs"] = presentations * int(fan_out_map(module, tuple(events.shape)).sum().item())
+            else:
+                numbers[what] = numbers.get(what, 0) + int(events.sum().item())
+        weights = int(torch.count_nonzero(_weights(module)).item()) if isinstance(module, Conv | Linear) else 0
+        return LayerCount(name=name, op=describe(module), shape=self._shapes[name], weights=weights, **numbers)
+
+    def _tally(self, name: str, what: str, number: int) -> None:
+        self._tallies[name, what] = self._tallies.get((name, what), 0) + number
+
+    def _add_map(self, name: str, what: str, tensor: Tensor, timed: int) -> None:
+        """Adds a binary tensor's events by position; whole numbers below 2^24 in float32, then float64: exact."""
+        events = tensor.detach()
+        if _product(events.shape[:timed]) >= EXACT_FLOAT32:
+            summed = events.sum(tuple(range(timed)), dtype=torch.float64)
+        else:
+            summed = events.sum(tuple(range(timed)), dtype=torch.float32).double()
+        key = (name, what)
+        self._maps[key] = self._maps[key] + summed if key in self._maps else summed
+
+
+@contextmanager
+def counting(network: nn.Module) -> Iterator[Counter]:
+    """Counts all that ``network`` (one candidate's) does inside the ``with`` block.
+
+    Raises:
+        SpaceError: on running, if a layer emits what it does not declare.
+    """
+    counter = Counter(network)
+    handles = [network.register_forward_pre_hook(counter.start)]
+    counted = (Neuron, MaxPool, Flatten, Conv, Linear, Norm, Add)
+    handles += [module.register_forward_hook(counter.hook) for module in network.modules() if isinstance(module, counted)]
+    try:
+        yield counter
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def fan_out_map(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """How many non-zero synapses each input position [C, H, W] (or [F]) of ``layer`` drives, float64 of that shape."""
+    mask = (_weights(layer) != 0).double().cpu()
+    if isinstance(layer, Linear):
+        return mask.sum(0)
+    targets = torch.ones(1, mask.shape[0], *shape[1:], dtype=torch.float64)
+    return F.conv_transpose2d(targets, mask, padding=layer.k // 2)[0]
+
+
+def describe(module: nn.Module) -> str:
+    """A layer's short name for people."""
+    if isinstance(module, Conv):
+        return f"conv {module.k}x{module.k}"
+    if isinstance(module, Neuron):
+        return module.kind.upper()
+    names = {MaxPool: "max-pool 2x2", Flatten: "flatten", Linear: "linear", Norm: "BN (folded)", Add: "shortcut"}
+    return names[type(module)]
+
+
+def _kind(tensor: Tensor) -> str:
+    return getattr(tensor, "kind", "real")
+
+
+def _weights(layer: nn.Module) -> Tensor:
+    return (layer.kernel() if isinstance(layer, Conv) else layer.weight).detach()
+
+
+def _check_binary(name: str, output: Tensor) -> None:
+    odd = output[(output != 0) & (output != 1)]
+    if odd.numel() and not bool(odd.isnan().any()):
+        raise SpaceError(f"layer {name} declares binary spikes but emits {odd[0].item():g}; declare its true kind")
+
+
+def _product(shape: tuple[int, ...] | torch.Size) -> int:
+    return int(torch.Size(shape).numel())

@@ -1,0 +1,142 @@
+"""Space: named blanks with Optuna's distributions, and how a network is built from a filling of them."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from spaces.candidate import Candidate, Value
+from spaces.errors import SpaceError, unknown
+from spaces.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Build(Protocol):
+    """Builds the supernet (no candidate) or one candidate's network; see ``Space.network``."""
+
+    def __call__(self, spec: TaskSpec, candidate: Candidate | None, *, entangled: bool) -> "nn.Module":
+        """Returns a module: images [B, C, H, W] (and a candidate) to readout [T, B, classes]."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """A picture of a spiking network with blanks in it.
+
+    Attributes:
+        name: as on the command line.
+        about: one line for people.
+        blanks: name -> distribution. Categorical and integer blanks are the structure half, float ones the dynamics half.
+        timesteps: T.
+        build: makes networks; called through ``network``.
+        draw: makes the picture of a candidate: a plain dict with ``nodes`` and ``edges``; called through ``picture``.
+        published: name -> filling, of the cells known from papers.
+    """
+
+    name: str
+    about: str
+    blanks: Mapping[str, BaseDistribution]
+    timesteps: int
+    build: Build
+    draw: Callable[[TaskSpec, Candidate], dict[str, Any]]
+    published: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+
+    def network(self, spec: TaskSpec, candidate: Candidate | None = None, *, entangled: bool = True) -> "nn.Module":
+        """The supernet, or the network of one candidate: same layers, same names, same code.
+
+        Args:
+            spec: shape of the task.
+            candidate: a filling of all blanks; without one, the network holds every option.
+            entangled: whether the options of a blank share what they can; of no effect on a candidate's network.
+
+        Raises:
+            SpaceError: the candidate does not fill this space, or the task does not fit the network.
+        """
+        if candidate is not None:
+            self.check(candidate)
+        return self.build(spec, candidate, entangled=entangled)
+
+    def picture(self, spec: TaskSpec, candidate: Candidate) -> dict[str, Any]:
+        """A plain, JSON-able drawing of a candidate's network: nodes with labels and shapes, and edges."""
+        self.check(candidate)
+        head = {
+            "space": self.name,
+            "candidate": dict(candidate),
+            "input": [spec.channels, spec.height, spec.width],
+            "classes": spec.classes,
+            "timesteps": self.timesteps,
+        }
+        return head | self.draw(spec, candidate)
+
+    @property
+    def size(self) -> float:
+        """Number of candidates; infinite where a blank is continuous."""
+        return math.prod(_levels(distribution) for distribution in self.blanks.values())
+
+    def sample(self, rng: np.random.Generator) -> Candidate:
+        """One uniform draw of every blank."""
+        return Candidate({name: draw_blank(distribution, rng) for name, distribution in self.blanks.items()})
+
+    def all(self) -> Iterator[Candidate]:
+        """Every candidate of a finite space, in a fixed order."""
+        if math.isinf(self.size):
+            raise SpaceError(f"space {self.name!r} has continuous blanks and cannot be enumerated")
+        for values in product(*(_values(distribution) for distribution in self.blanks.values())):
+            yield Candidate(dict(zip(self.blanks, values, strict=True)))
+
+    def check(self, candidate: Mapping[str, Value]) -> None:
+        """Raises SpaceError unless the candidate fills every blank with a value of its distribution."""
+        for name in candidate:
+            if name not in self.blanks:
+                raise SpaceError(unknown(f"blank of space {self.name!r}", name, self.blanks))
+        for name, distribution in self.blanks.items():
+            if name not in candidate:
+                raise SpaceError(f"candidate leaves blank {name!r} of space {self.name!r} empty; {_domain(distribution)}")
+            value = candidate[name]
+            if not _holds(distribution, value):
+                raise SpaceError(f"blank {name!r} of space {self.name!r} cannot be {value!r}; {_domain(distribution)}")
+
+
+def draw_blank(distribution: BaseDistribution, rng: np.random.Generator) -> Value:
+    """One uniform draw (log-uniform where the distribution says so)."""
+    if isinstance(distribution, FloatDistribution) and distribution.step is None:
+        if distribution.log:
+            return float(np.exp(rng.uniform(np.log(distribution.low), np.log(distribution.high))))
+        return float(rng.uniform(distribution.low, distribution.high))
+    values = _values(distribution)
+    return values[int(rng.integers(len(values)))]
+
+
+def _values(distribution: BaseDistribution) -> list[Value]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    return [distribution.low + i * distribution.step for i in range(_levels(distribution))]
+
+
+def _levels(distribution: BaseDistribution) -> float:
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    if distribution.step is None:
+        return math.inf if distribution.low < distribution.high else 1
+    return int(round((distribution.high - distribution.low) / distribution.step)) + 1
+
+
+def _holds(distribution: BaseDistribution, value: object) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
+    wanted = int if isinstance(distribution, IntDistribution) else (int, float)
+    return not isinstance(value, bool) and isinstance(value, wanted) and distribution._contains(float(value))
+
+
+def _domain(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choose one of {', '.join(map(str, distribution.choices))}"
+    return f"choose from {distribution.low} to {distribution.high}"
