@@ -1,1 +1,22 @@
-"""What can be built: neurons, blocks, networks; one file a search space."""
+"""What can be built: neurons, blocks, networks; one file a search space.
+
+Tables of names are plain dicts of (where it is, what it is), so that listing them imports nothing heavy.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from spaces.errors import OptionError, unknown
+
+SPACES = {
+    "autosnn": ("spaces.autosnn:autosnn", "AutoSNN's five slots of convolution, residual and skip blocks (ICML 2022)"),
+}
+
+
+def lookup(table: Mapping[str, tuple[str, str]], what: str, name: str) -> Any:  # noqa: ANN401
+    """The object that ``name`` stands for in a table like ``SPACES``; raises OptionError for an unknown name."""
+    if name not in table:
+        raise OptionError(f"--{what}: {unknown(what, name, table)}")
+    module, attribute = table[name][0].split(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,102 @@
+"""Checkpoints of a training: weights, optimiser and curve in one safetensors file, replaced atomically."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from spaces.errors import RunError
+from spaces.files import write_atomic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """State of a training after its last whole epoch."""
+
+    weights: Mapping[str, Tensor]
+    optimiser: Mapping[int, Mapping[str, Tensor]]
+    curve: Sequence[Mapping[str, Any]]
+
+    def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Puts the state back, in place."""
+        load_weights(network, self.weights)
+        fresh = optimiser.state_dict()
+        optimiser.load_state_dict({"state": self.optimiser, "param_groups": fresh["param_groups"]})
+
+
+def own_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """The network's tensors by name, each shared tensor under its first name only, contiguous."""
+    seen: set[int] = set()
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            tensors[name] = tensor.detach().contiguous()
+    return tensors
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copies tensors written by ``own_tensors`` back; raises RunError unless names and shapes are the same."""
+    wanted = own_tensors(network)
+    if weights.keys() != wanted.keys() or any(weights[name].shape != wanted[name].shape for name in wanted):
+        raise RunError("stored weights are of another network: delete the checkpoint to train anew")
+    state = network.state_dict()
+    with torch.no_grad():
+        for name in wanted:
+            state[name].copy_(weights[name])
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file so that ``path`` is always whole: the old one or the new one.
+
+    Raises:
+        RunError: the file cannot be written, e.g. on a full disk; an old file is left as it is.
+    """
+    write_atomic(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata=dict(metadata)))
+
+
+def read_tensors(path: Path, *, match: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """Tensors and metadata of a file; None if there is none, or it is damaged, or its ``match`` is another."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("match") != match:
+                return None
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+
+
+def write_checkpoint(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, *, curve: Sequence[Any], match: str
+) -> None:
+    """Keeps a training's state; ``match`` is what ``read_checkpoint`` will ask for."""
+    tensors = {f"network.{name}": tensor for name, tensor in own_tensors(network).items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor.contiguous() for name, tensor in state.items()}
+    save_tensors(path, tensors, {"match": match, "curve": json.dumps([asdict(entry) for entry in curve])})
+
+
+def read_checkpoint(path: Path, *, match: str) -> Checkpoint | None:
+    """The state kept at ``path``; None if there is none, or it is damaged or of another training: train anew then."""
+    kept = read_tensors(path, match=match)
+    if kept is None or "curve" not in kept[1]:
+        return None
+    tensors, metadata = kept
+    curve = json.loads(metadata["curve"])
+    optimiser: dict[int, dict[str, Tensor]] = {}
+    weights: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        group, rest = name.split(".", 1)
+        if group == "network":
+            weights[rest] = tensor
+        else:
+            index, field = rest.split(".", 1)
+            optimiser.setdefault(int(index), {})[field] = tensor
+    return Checkpoint(weights=weights, optimiser=optimiser, curve=curve)

@@ -1,0 +1,38 @@
+"""Setting: everything that scoring depends on besides the candidate and the supernet's weights."""
+
+from dataclasses import dataclass
+
+from evaluators.energy import EnergyModel
+from evaluators.tasks.task import Task
+from evaluators.training import Plan
+from spaces.space import Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How supernets are made and scored.
+
+    Attributes:
+        plan: training.
+        entangled: options of a slot share one kernel pair (the smaller use its centre) instead of having their own.
+        norm_scale, head_gain: initial values, see ``initialise``.
+        recalibration_batches: training batches for the BN statistics of a candidate; 0 keeps the supernet's mixture.
+    """
+
+    plan: Plan
+    entangled: bool = True
+    norm_scale: float = 2.0
+    head_gain: float = 1.0
+    recalibration_batches: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is searched, on which data, how it is trained and scored, by which energy model, under which seed, and where."""
+
+    space: Space
+    task: Task
+    recipe: Recipe
+    model: EnergyModel
+    seed: int
+    device: str = "cpu"

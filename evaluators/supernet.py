@@ -1,0 +1,116 @@
+"""The supernet: every option of a space in one network, trained on one path a step; candidates are scored out of it."""
+
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from evaluators.energy import energy_nj
+from evaluators.evaluation import Evaluation, evaluate, recalibrate
+from evaluators.setting import Setting
+from evaluators.training import Epoch, fit
+from spaces.candidate import Candidate, Score
+from spaces.layers import count_parameters, inherit, initialise
+from spaces.seeds import derive, numpy_generator, torch_generator
+
+
+def train_supernet(
+    setting: Setting,
+    *,
+    checkpoint: Path | None = None,
+    match: str = "",
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[nn.Module, list[Epoch]]:
+    """Trains a supernet, one uniformly drawn path a step (Guo et al., single path one-shot, ECCV 2020).
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    space, recipe = setting.space, setting.recipe
+    network = space.network(setting.task.spec, entangled=recipe.entangled)
+    generator = torch_generator(setting.seed, "supernet", "weights")
+    initialise(network, generator, norm_scale=recipe.norm_scale, head_gain=recipe.head_gain)
+
+    def path(generator: torch.Generator) -> Candidate:
+        draw = int(torch.randint(2**62, (), generator=generator))
+        return space.sample(numpy_generator(draw))
+
+    curve = fit(
+        network,
+        setting.task,
+        recipe.plan,
+        seed=derive(setting.seed, "supernet"),
+        path=path,
+        device=setting.device,
+        checkpoint=checkpoint,
+        match=match,
+        on_step=on_step,
+    )
+    return network, curve
+
+
+def score_from_supernet(setting: Setting, supernet: nn.Module, candidate: Candidate) -> Score:
+    """Score of a candidate on the validation split, with weights out of the supernet and its own BN statistics.
+
+    A pure function of the supernet's weights and the candidate: what was scored before has no effect. A candidate that
+    raises is a failed outcome with its traceback.
+    """
+    start = time.perf_counter()
+    try:
+        network = build_alone(setting, candidate)
+        inherit(network, supernet)
+        if setting.recipe.recalibration_batches:
+            recalibrate(
+                network,
+                setting.task,
+                batch_count=setting.recipe.recalibration_batches,
+                batch_size=setting.recipe.plan.batch_size,
+                seed=setting.seed,
+                device=setting.device,
+            )
+        evaluation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
+    except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
+        return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
+    return score_of(setting, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
+
+
+def build_alone(setting: Setting, candidate: Candidate) -> nn.Module:
+    """A candidate's network on the setting's device, channels last, weights not yet set."""
+    return setting.space.network(setting.task.spec, candidate).to(setting.device, memory_format=torch.channels_last)
+
+
+def score_of(
+    setting: Setting, network: nn.Module, evaluation: Evaluation, *, fidelity: str, seconds: float
+) -> Score:
+    """The score that an evaluation amounts to: ``failed`` where a readout is not finite, ``infeasible`` where it is silent."""
+    if not evaluation.finite:
+        return Score(state="failed", fidelity=fidelity, seconds=seconds, error="the readout is NaN or infinite")
+    counts = evaluation.counts
+    return Score(
+        state="infeasible" if evaluation.silent else "ok",
+        fidelity=fidelity,
+        accuracy=evaluation.accuracy,
+        spikes=counts.mean("spikes"),
+        energy_nj=energy_nj(counts, setting.model),
+        sops=counts.mean("sops"),
+        macs=counts.mean("macs"),
+        parameters=count_parameters(network),
+        timesteps=setting.space.timesteps,
+        seconds=seconds,
+        error="silent: no spike at the readout for any sample" if evaluation.silent else "",
+    )
+
+
+def failure(error: BaseException, *, fidelity: str, seconds: float) -> Score:
+    """The outcome of a candidate that raised: one line of reason, and the traceback."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return Score(
+        state="failed",
+        fidelity=fidelity,
+        seconds=seconds,
+        error=reason[:500],
+        traceback="".join(traceback.format_exception(error)),
+    )

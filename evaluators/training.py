@@ -1,0 +1,143 @@
+"""Training: one loop for a supernet (a path a step) and for a candidate alone, resumable at every epoch.
+
+Everything random in epoch ``e`` comes from streams named by the seed and ``e``, and the learning rate is a function of
+the step, so a run that is killed and resumed ends with the same weights as one that is not.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evaluators.checkpoint import read_checkpoint, write_checkpoint
+from evaluators.tasks.task import Task, batch_count, batches
+from spaces.candidate import Candidate
+from spaces.errors import SearchError
+from spaces.seeds import torch_generator
+
+LOSSES = ("ce", "mse")
+
+
+class TrainingError(SearchError):
+    """Training diverged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: samples a step.
+        learning_rate: peak of the one-cycle schedule, for Adam.
+        loss: ``ce`` (cross-entropy on the mean readout) or ``mse`` (against one-hot, as in AutoSNN).
+        logit_scale: factor on the readout, which is in 0..1, before the cross-entropy.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    learning_rate: float = 4e-3
+    loss: str = "ce"
+    logit_scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch gave: its number from 1, and the mean training loss."""
+
+    epoch: int
+    loss: float
+
+
+def one_cycle(step: int, total: int, peak: float) -> float:
+    """Learning rate at ``step`` of ``total``: cosine up from peak / 25 over 30 %, cosine down to peak / 25 000.
+
+    (Smith & Topin, 2018; the shape of PyTorch's OneCycleLR.)
+    """
+    warm = max(1, round(0.3 * total))
+    if step < warm:
+        return _cosine(peak / 25, peak, step / warm)
+    return _cosine(peak, peak / 25_000, (step - warm) / max(1, total - warm))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def loss_of(readout: Tensor, labels: Tensor, plan: Plan) -> Tensor:
+    """Loss of a readout [T, B, classes] against labels [B]."""
+    rate = readout.mean(0)
+    if plan.loss == "mse":
+        return F.mse_loss(rate, F.one_hot(labels, rate.shape[1]).to(rate.dtype))
+    return F.cross_entropy(rate * plan.logit_scale, labels)
+
+
+def fit(
+    network: nn.Module,
+    task: Task,
+    plan: Plan,
+    *,
+    seed: int,
+    path: Callable[[torch.Generator], Candidate | None] = lambda generator: None,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    match: str = "",
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Epoch]:
+    """Trains ``network`` in place.
+
+    Args:
+        network: called as ``network(images, candidate)``.
+        task: its training split is used, augmented as the task says.
+        plan: how to train.
+        seed: names all random streams.
+        path: draws the candidate of a step from a generator; None for a network that has no blanks left.
+        device: where to train; the network is moved there.
+        checkpoint: file to keep and to resume from; written after every epoch.
+        match: what a checkpoint must bear to be resumed from.
+        on_step: told (steps done, steps in all).
+
+    Returns:
+        One entry an epoch, those before a resume included.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    network.to(device, memory_format=torch.channels_last).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)
+    curve: list[Epoch] = []
+    if checkpoint is not None and (kept := read_checkpoint(checkpoint, match=match)) is not None:
+        kept.restore(network, optimiser)
+        curve = [Epoch(**entry) for entry in kept.curve]
+    steps = batch_count(task.train, plan.batch_size, drop_last=True)
+    total = plan.epochs * steps
+    for epoch in range(len(curve), plan.epochs):
+        paths = torch_generator(seed, "paths", epoch)
+        order = torch_generator(seed, "batches", epoch)
+        losses: list[Tensor] = []
+        stream = batches(
+            task, task.train, batch_size=plan.batch_size, device=device, generator=order, augment=True, drop_last=True
+        )
+        for step, (images, labels) in enumerate(stream):
+            for group in optimiser.param_groups:
+                group["lr"] = one_cycle(epoch * steps + step, total, plan.learning_rate)
+            loss = loss_of(network(images, path(paths)), labels, plan)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.detach())
+            on_step(epoch * steps + step + 1, total)
+        mean = torch.stack(losses).mean().item()
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"training diverged: loss {mean} in epoch {epoch + 1} of {plan.epochs} at a peak learning rate of "
+                f"{plan.learning_rate:g}; lower it with --learning-rate"
+            )
+        curve.append(Epoch(epoch=epoch + 1, loss=mean))
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, network, optimiser, curve=curve, match=match)
+    return curve

@@ -1,0 +1,240 @@
+"""The command line: ``python launch.py --space autosnn`` searches; see ``python launch.py --help``.
+
+Nothing heavy is imported until a verb runs, so that help answers at once.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from search.config import Config
+from spaces import SPACES
+from spaces.errors import OptionError, SearchError, unknown
+
+VERBS = ("search", "resume", "report", "spaces")
+
+DESCRIPTION = """\
+Finds spiking neural networks with the best trade-offs between accuracy, spikes and energy: trains a supernet that
+holds every candidate of a search space, scores candidates out of it, trains the finalists, and explains them on one page.
+"""
+
+EXAMPLES = """\
+examples:
+  python launch.py --space autosnn                            search on scikit-learn's digits, a few minutes on a laptop
+  python launch.py --space autosnn --data cifar10 --download  the same on CIFAR-10
+  python launch.py --space autosnn --data my_images.npz       your own images (see README for the formats)
+  python launch.py --space autosnn --max energy_nj=500        only candidates below 500 nJ a sample
+  python launch.py resume runs/NAME                           go on with a run that was stopped or killed
+  python launch.py report runs/NAME                           write its tables and report.html anew
+  python launch.py spaces autosnn                             the blanks of a space and a drawn sample
+
+`search` is the verb when none is given. `python launch.py search --help` lists every option.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises OptionError, in one line and with the nearest name, instead of exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what argparse found."""
+        raise OptionError(f"{message}; see {self.prog} --help")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None) -> argparse.Namespace:
+        """As argparse, but an unknown option is answered with the nearest known one."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            options = sorted(option for option in self._option_string_actions if option.startswith("--"))
+            if rest[0].startswith("-"):
+                raise OptionError(unknown("option", rest[0].split("=")[0], options).split("; known")[0] + f"; see {self.prog} --help")
+            raise OptionError(f"unexpected argument {rest[0]!r}; see {self.prog} --help")
+        return found
+
+
+def search_parser() -> Parser:
+    """Options of ``search``; defaults are Config's."""
+    parser = Parser(
+        prog="launch.py search",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    default = Config()
+
+    def add(group: argparse._ArgumentGroup, name: str, about: str, kind: type = str, metavar: str | None = None) -> None:
+        value = getattr(default, name)
+        shown = "none" if value is None else value
+        group.add_argument(
+            "--" + name.replace("_", "-"),
+            type=kind,
+            default=value,
+            metavar=metavar or {int: "N", float: "X"}.get(kind, "NAME"),
+            help=f"{about} (default: {shown})".replace("%", "%%"),
+        )
+
+    space = parser.add_argument_group("space: what can be built")
+    add(space, "space", f"search space: {', '.join(SPACES)}; `launch.py spaces` tells more")
+    add(space, "width", "channels of the stem, C; AutoSNN publishes 16, 32, 64, 128", int)
+    add(space, "timesteps", "time steps T; AutoSNN publishes 8. Cost grows in proportion", int)
+    add(space, "neuron", "plif (learns its time constant), lif or if")
+
+    data = parser.add_argument_group("data")
+    add(data, "data", "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or the path of an .npz or a folder of images")
+    add(data, "data_dir", "where data sets lie, or are downloaded to", metavar="DIR")
+    data.add_argument("--download", action="store_true", help="download the data set if it is not there")
+    data.add_argument("--no-verify", dest="verify", action="store_false", help="do not check checksums of the data set's files")
+    add(data, "train_samples", "train on a stratified subset of this many samples", int)
+    add(data, "val_samples", "validate on this many samples, held out of the training split", int)
+
+    goal = parser.add_argument_group("goal: what counts")
+    goal.add_argument(
+        "--objectives",
+        default=",".join(default.objectives),
+        metavar="A,B,...",
+        help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down) "
+        f"(default: {','.join(default.objectives)})",
+    )
+    goal.add_argument("--max", action="append", default=[], metavar="COLUMN=X", help="only candidates with at most X; repeatable")
+    goal.add_argument("--min", action="append", default=[], metavar="COLUMN=X", help="only candidates with at least X; repeatable")
+    add(goal, "energy_model", "prices of operations")
+
+    search = parser.add_argument_group("search: what to try next, and for how long")
+    add(search, "sampler", "evolution (AutoSNN's), random, or tpe (Optuna's)")
+    add(search, "spike_weight", "evolution's fitness is accuracy * (spikes / mean spikes) ** X", float)
+    add(search, "candidates", "stop after scoring this many", int)
+    add(search, "minutes", "stop after this many minutes of scoring", float)
+    add(search, "batch", "candidates a sampler is asked for at a time", int)
+    add(search, "seed", "names every random choice: the same seed gives the same run", int)
+
+    supernet = parser.add_argument_group("supernet: one network that holds every candidate (README tells what each piece gives)")
+    add(supernet, "supernet_epochs", "passes over the training split", int)
+    add(supernet, "supernet_weights", "entangled (options of a slot share kernels) or separate")
+    add(supernet, "batch_size", "samples a training step", int)
+    add(supernet, "learning_rate", "peak of the one-cycle schedule of Adam", float)
+    add(supernet, "loss", "ce (cross-entropy on the mean readout) or mse (AutoSNN's)")
+    add(supernet, "logit_scale", "factor on the readout, 0..1, in the cross-entropy; 1 switches it off", float)
+    add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)
+    add(supernet, "head_gain", "initial gain of the readout's weights", float)
+    add(supernet, "recalibration_batches", "training batches for a candidate's BN statistics; 0 switches it off", int)
+
+    finalists = parser.add_argument_group("finalists: the candidates that are trained")
+    add(finalists, "finalists", "how many, spread over the front: its ends and its knee, then the farthest", int)
+    add(finalists, "finalist_epochs", "passes over the training split, each", int)
+    add(finalists, "finalist_weights", "inherited (start from the supernet's) or fresh")
+
+    machine = parser.add_argument_group("machine")
+    add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
+    add(machine, "device", "cpu, cuda, cuda:1, ... or auto")
+    add(machine, "threads", "CPU threads", int)
+    machine.add_argument("--no-compile", dest="compile", action="store_false", help="run neurons without compiling them")
+    return parser
+
+
+def parse_search(args: Sequence[str]) -> Config:
+    """The configuration that the arguments of ``search`` spell.
+
+    Raises:
+        OptionError: an unknown option, or a value that breaks its rule.
+    """
+    found = vars(search_parser().parse_args(args))
+    for option, sign in (("max", "<="), ("min", ">=")):
+        for text in found[option]:
+            if text.count("=") != 1:
+                raise OptionError(f"--{option} {text!r}: write --{option} COLUMN=NUMBER, e.g. --{option} energy_nj=500")
+    constraints = [text.replace("=", "<=") for text in found.pop("max")]
+    constraints += [text.replace("=", ">=") for text in found.pop("min")]
+    objectives = tuple(name.strip() for name in found.pop("objectives").split(",") if name.strip())
+    return Config(objectives=objectives, constraints=tuple(constraints), **found)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 2 for an error the user can mend, 130 after Ctrl-C."""
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        return _dispatch(args)
+    except SearchError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help"):
+        print(f"usage: launch.py [{' | '.join(VERBS)}] [options]\n\n{DESCRIPTION}\n{EXAMPLES}")
+        print("options of search:\n")
+        print(search_parser().format_help().split("options:", 1)[1].split("examples:", 1)[0].strip())
+        return 0
+    verb, rest = ("search", args) if args[0].startswith("-") else (args[0], args[1:])
+    if verb not in VERBS:
+        raise OptionError(unknown("verb", verb, VERBS))
+    if verb == "search":
+        return _search(rest)
+    parser = Parser(prog=f"launch.py {verb}", allow_abbrev=False, description=ABOUT[verb])
+    parser.add_argument("name", nargs="?" if verb == "spaces" else None, metavar="NAME" if verb == "spaces" else "RUN")
+    name = parser.parse_args(rest).name
+    return {"resume": _resume, "report": _report, "spaces": _spaces}[verb](name)
+
+
+ABOUT = {
+    "resume": "Goes on with the run in the folder RUN, from its last epoch, candidate or finalist.",
+    "report": "Writes candidates.csv, pareto.csv and report.html of the run in the folder RUN anew.",
+    "spaces": "Lists the search spaces with their sizes; with NAME, shows a space's blanks and one drawn sample.",
+}
+
+
+def _search(args: list[str]) -> int:
+    if any(arg in ("-h", "--help") for arg in args):
+        search_parser().print_help()
+        return 0
+    config = parse_search(args)
+    from search.job import run_search
+
+    return _carry_out(lambda console: run_search(config, console=console))
+
+
+def _resume(name: str) -> int:
+    from search.job import resume
+
+    return _carry_out(lambda console: resume(Path(name), console=console))
+
+
+def _carry_out(job) -> int:  # noqa: ANN001
+    """Runs a job with progress, and prints what came of it."""
+    from rich.console import Console
+
+    from search.summary import summary
+
+    console = Console(stderr=True)
+    warnings.showwarning = lambda message, *rest: console.print(f"note: {message}", highlight=False, soft_wrap=True)
+    try:
+        folder = job(console)
+    except KeyboardInterrupt:
+        console.print("interrupted; everything so far is kept: go on with `python launch.py resume RUN`", highlight=False)
+        return 130
+    print(summary(folder))
+    return 0
+
+
+def _report(name: str) -> int:
+    from search.job import refresh
+
+    folder = refresh(Path(name))
+    print(folder.report)
+    return 0
+
+
+def _spaces(name: str | None) -> int:
+    from search.summary import describe_space, list_spaces
+
+    print(describe_space(name) if name else list_spaces())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

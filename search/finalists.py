@@ -1,0 +1,172 @@
+"""Finalists: a few candidates spread over the front, each built alone, trained, measured again and stored."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from torch import nn
+
+from evaluators.checkpoint import own_tensors, save_tensors
+from evaluators.counting import Counts
+from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
+from evaluators.evaluation import evaluate
+from evaluators.setting import Setting
+from evaluators.supernet import build_alone, failure, score_of
+from evaluators.training import Epoch, Plan, fit
+from results.folder import RunFolder
+from results.front import named_spread
+from results.ledger import Ledger, Outcome
+from search.goal import Goal
+from spaces.candidate import Score
+from spaces.files import write_atomic
+from spaces.layers import inherit, initialise
+from spaces.seeds import derive, torch_generator
+
+LOGARITHMIC = ("spikes", "energy_nj", "sops", "macs", "parameters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A candidate picked from the front: its outcome, and why (``best accuracy``, ``knee``, ``spread``, ...)."""
+
+    outcome: Outcome
+    picked_as: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How finalists are trained: the plan, and whether from the supernet's weights or from new ones."""
+
+    plan: Plan
+    inherited: bool
+
+
+def pick(outcomes: Sequence[Outcome], goal: Goal, k: int) -> list[Finalist]:
+    """Up to ``k`` finalists of the searched outcomes' front: its ends, its knee, then the farthest from those."""
+    scored = [outcome for outcome in outcomes if outcome.batch >= 0 and outcome.score.state == "ok"]
+    values = goal.values([outcome.score for outcome in scored])
+    log = [name in LOGARITHMIC for name in goal.objectives]
+    picks = named_spread(values, goal.senses, k, log=log, names=goal.objectives) if scored else []
+    return [Finalist(outcome=scored[index], picked_as=why) for index, why in picks]
+
+
+def train_finalist(
+    finalist: Finalist,
+    setting: Setting,
+    supernet: nn.Module,
+    training: Training,
+    *,
+    folder: RunFolder,
+    ledger: Ledger,
+    goal: Goal,
+    match: str,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
+    """Trains one finalist, reads the test split once, stores it under ``finalists/N`` and in the ledger.
+
+    One that is in the ledger already is returned as it is; one whose training was cut off goes on at its last epoch. A
+    finalist that raises is a failed outcome.
+    """
+    number, candidate = finalist.outcome.number, finalist.outcome.candidate
+    for outcome in ledger.outcomes:
+        if outcome.score.fidelity == "trained" and outcome.candidate == candidate:
+            return outcome
+    start = time.perf_counter()
+    checkpoint = folder.checkpoints / f"finalist-{number}.safetensors"
+    try:
+        network = build_alone(setting, candidate)
+        if training.inherited:
+            inherit(network, supernet)
+        else:
+            recipe, weights = setting.recipe, torch_generator(setting.seed, "finalist", number, "weights")
+            initialise(network, weights, norm_scale=recipe.norm_scale, head_gain=recipe.head_gain)
+        curve = fit(
+            network,
+            setting.task,
+            training.plan,
+            seed=derive(setting.seed, "finalist", number),
+            device=setting.device,
+            checkpoint=checkpoint,
+            match=match,
+            on_step=on_step,
+        )
+        validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
+        seconds = time.perf_counter() - start
+        score = score_of(setting, network, validation, fidelity="trained", seconds=seconds)
+        if score.state == "ok":
+            test = evaluate(network, setting.task, setting.task.test, device=setting.device)
+            store(folder, finalist, setting, network, score, validation.counts, test.accuracy, curve)
+    except Exception as error:
+        score = failure(error, fidelity="trained", seconds=time.perf_counter() - start)
+    outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=candidate, score=goal.judge(score))
+    ledger.append(outcome)
+    checkpoint.unlink(missing_ok=True)
+    return outcome
+
+
+def store(
+    folder: RunFolder,
+    finalist: Finalist,
+    setting: Setting,
+    network: nn.Module,
+    score: Score,
+    counts: Counts,
+    test_accuracy: float,
+    curve: Sequence[Epoch],
+) -> None:
+    """Writes weights, architecture and metrics of a trained finalist."""
+    number, candidate = finalist.outcome.number, finalist.outcome.candidate
+    space, home = setting.space, folder.finalist(number)
+    home.mkdir(parents=True, exist_ok=True)
+    save_tensors(
+        home / "weights.safetensors",
+        own_tensors(network),
+        {"space": space.name, "candidate": candidate.key, "timesteps": str(space.timesteps)},
+    )
+    write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
+    supernet = finalist.outcome.score
+    metrics = {
+        "number": number,
+        "picked_as": finalist.picked_as,
+        "candidate": dict(candidate),
+        "seed": setting.seed,
+        "test_accuracy": test_accuracy,
+        "val_accuracy": score.accuracy,
+        "spikes": score.spikes,
+        "spikes_autosnn": counts.spikes_autosnn / counts.samples,
+        "energy_nj": score.energy_nj,
+        "sops": score.sops,
+        "macs": score.macs,
+        "parameters": score.parameters,
+        "timesteps": score.timesteps,
+        "epochs": len(curve),
+        "seconds": score.seconds,
+        "curve": [asdict(epoch) for epoch in curve],
+        "supernet": {"accuracy": supernet.accuracy, "spikes": supernet.spikes, "energy_nj": supernet.energy_nj},
+        "layers": layer_rows(counts, setting.model),
+        "energy": energy_statement(counts, setting.model),
+    }
+    write_atomic(home / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def layer_rows(counts: Counts, model: EnergyModel) -> list[dict[str, object]]:
+    """One plain row a layer that spikes or works, numbers a sample."""
+    rows = []
+    for layer in counts.layers:
+        if not (layer.neurons or layer.sops or layer.macs or layer.weights):
+            continue
+        rows.append(
+            {
+                "name": layer.name,
+                "op": layer.op,
+                "shape": list(layer.shape),
+                "neurons": layer.neurons,
+                "spikes": layer.spikes / counts.samples if layer.neurons else None,
+                "rate": layer.spikes / layer.updates if layer.neurons else None,
+                "sops": layer.sops / counts.samples,
+                "macs": layer.macs / counts.samples,
+                "energy_nj": layer_energy_nj(layer, counts.samples, model),
+            }
+        )
+    return rows

@@ -1,0 +1,252 @@
+"""The job: configuration in, run folder out. Supernet, search, finalists, tables and report, each resumable."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_tensors
+from evaluators.energy import ENERGY_MODELS
+from evaluators.setting import Recipe, Setting
+from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.tasks.load import load_task
+from evaluators.tasks.task import Task
+from evaluators.training import Plan
+from results.folder import RunFolder, create_or_open, default_path, lock, open_existing
+from results.ledger import Ledger
+from results.report import write_report
+from results.table import write_tables
+from search.config import Config, from_json, to_json
+from search.finalists import Training, pick, train_finalist
+from search.goal import Goal, parse_constraints, parse_objectives
+from search.loop import Budget, search
+from search.progress import stages
+from search.samplers import SAMPLERS
+from spaces import SPACES, lookup
+from spaces.errors import OptionError, unknown
+from spaces.space import Space
+
+Stage = Callable[[str, str], Callable[[int, int], None]]
+PACKAGES = ("torch", "numpy", "optuna", "spikefront")
+
+
+def make_space(config: Config) -> Space:
+    """The space a configuration names, with its options."""
+    return lookup(SPACES, "space", config.space)(
+        width=config.width, timesteps=config.timesteps, neuron=config.neuron, compiled=config.compile
+    )
+
+
+def make_goal(config: Config) -> Goal:
+    """The goal a configuration states."""
+    return Goal(
+        objectives=parse_objectives(",".join(config.objectives)),
+        constraints=parse_constraints(config.constraints),
+        spike_weight=config.spike_weight,
+    )
+
+
+def make_setting(config: Config, space: Space, task: Task) -> Setting:
+    """How a configuration trains and scores."""
+    plan = Plan(
+        epochs=config.supernet_epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        loss=config.loss,
+        logit_scale=config.logit_scale,
+    )
+    recipe = Recipe(
+        plan=plan,
+        entangled=config.supernet_weights == "entangled",
+        norm_scale=config.norm_scale,
+        head_gain=config.head_gain,
+        recalibration_batches=config.recalibration_batches,
+    )
+    model = ENERGY_MODELS[config.energy_model]
+    return Setting(space=space, task=task, recipe=recipe, model=model, seed=config.seed, device=config.device)
+
+
+def make_device(name: str) -> str:
+    """The device to use; ``auto`` takes a GPU where there is one. Raises OptionError if it cannot be used."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"--device {name!r} cannot be used here ({str(error).splitlines()[0]}); use cpu or auto") from error
+    return name
+
+
+def run_search(config: Config, *, console: Console) -> RunFolder:
+    """Starts the search a configuration describes, or goes on with it where ``config.out`` holds it already.
+
+    Raises:
+        SearchError: something the user can mend; nothing that was recorded is lost.
+    """
+    config = replace(config, device=make_device(config.device), threads=config.threads or torch.get_num_threads())
+    space, goal = make_space(config), make_goal(config)
+    lookup(SAMPLERS, "sampler", config.sampler)
+    if config.energy_model not in ENERGY_MODELS:
+        raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
+    task = load_config_task(config)
+    space.network(task.spec)  # raises early where space and task do not fit
+    path = Path(config.out) if config.out else default_path(config.space, config.data, datetime.now())
+    config = replace(config, out=str(path))
+    folder = create_or_open(path, config=describe(config, task, space))
+    return _run(folder, config, goal, make_setting(config, space, task), console)
+
+
+def resume(path: Path, *, console: Console) -> RunFolder:
+    """Goes on with the run in a folder.
+
+    Raises:
+        SearchError: the folder is not a run, or its data are not there or not the same any more.
+    """
+    folder = open_existing(path)
+    config = from_json(folder.read_config()["config"])
+    config = replace(config, out=str(path), device=make_device(config.device))
+    space, goal, task = make_space(config), make_goal(config), load_config_task(config)
+    create_or_open(path, config=describe(config, task, space))  # says what differs
+    return _run(folder, config, goal, make_setting(config, space, task), console)
+
+
+def refresh(path: Path) -> RunFolder:
+    """Writes tables and report of the run in a folder anew, finished or not."""
+    folder = open_existing(path)
+    config = from_json(folder.read_config()["config"])
+    with lock(folder), Ledger.open(folder.ledger) as ledger:
+        publish(folder, ledger, make_space(config), make_goal(config))
+    return folder
+
+
+def load_config_task(config: Config) -> Task:
+    """The task a configuration names."""
+    return load_task(
+        config.data,
+        data_dir=config.data_dir,
+        download=config.download,
+        verify=config.verify,
+        train_samples=config.train_samples,
+        val_samples=config.val_samples,
+        seed=config.seed,
+    )
+
+
+def describe(config: Config, task: Task, space: Space) -> dict[str, Any]:
+    """What stands in config.json; ``match`` is what a resume must agree with."""
+    match = config.match() | {"objectives": list(config.objectives), "data_sha256": task.provenance["sha256"]}
+    return {
+        "match": match,
+        "config": to_json(config),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "task": {"name": task.name, "augment": task.augment, **dict(task.provenance)},
+        "space": {"name": space.name, "about": space.about, "size": space.size, "blanks": list(space.blanks)},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def publish(folder: RunFolder, ledger: Ledger, space: Space, goal: Goal) -> None:
+    """Writes candidates.csv, pareto.csv and report.html from what the run holds."""
+    write_tables(folder, ledger.outcomes, goal.objectives, goal.senses, list(space.blanks))
+    write_report(folder)
+
+
+def _run(folder: RunFolder, config: Config, goal: Goal, setting: Setting, console: Console) -> RunFolder:
+    threads = config.threads or torch.get_num_threads()
+    with lock(folder), Ledger.open(folder.ledger) as ledger, _threads(threads), stages(console) as stage:
+        try:
+            match = folder.read_config()["hash"]
+            supernet = _supernet(folder, setting, match, stage)
+            _search(config, goal, setting, supernet, ledger, stage)
+            _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
+        finally:  # also after Ctrl-C or an error: what there is can be read
+            publish(folder, ledger, setting.space, goal)
+    return folder
+
+
+def _supernet(folder: RunFolder, setting: Setting, match: str, stage: Stage) -> nn.Module:
+    kept = read_tensors(folder.supernet, match=match)
+    if kept is not None:
+        supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
+        load_weights(supernet, kept[0])
+        return supernet.to(setting.device, memory_format=torch.channels_last)
+    checkpoint = folder.checkpoints / "supernet.safetensors"
+    tell = stage("supernet", "steps")
+    supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
+    save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
+    checkpoint.unlink(missing_ok=True)
+    return supernet
+
+
+def _search(
+    config: Config, goal: Goal, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage
+) -> str:
+    total = min(config.candidates, int(min(setting.space.size, 2**62)))
+    tell = stage("search", "candidates")
+    tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
+    return search(
+        setting.space,
+        ledger,
+        lookup(SAMPLERS, "sampler", config.sampler),
+        lambda candidate: score_from_supernet(setting, supernet, candidate),
+        goal=goal,
+        budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
+        seed=config.seed,
+        on_outcome=lambda outcome: tell(outcome.number + 1, total),
+    )
+
+
+def _finalists(
+    folder: RunFolder,
+    config: Config,
+    goal: Goal,
+    setting: Setting,
+    supernet: nn.Module,
+    ledger: Ledger,
+    match: str,
+    stage: Stage,
+) -> None:
+    plan = replace(setting.recipe.plan, epochs=config.finalist_epochs)
+    training = Training(plan=plan, inherited=config.finalist_weights == "inherited")
+    for finalist in pick(ledger.outcomes, goal, config.finalists):
+        tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
+        train_finalist(
+            finalist,
+            setting,
+            supernet,
+            training,
+            folder=folder,
+            ledger=ledger,
+            goal=goal,
+            match=match,
+            on_step=tell,
+        )
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

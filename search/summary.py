@@ -1,0 +1,59 @@
+"""What the command line prints: the result of a run, and the search spaces."""
+
+import json
+
+from results.folder import RunFolder
+from results.ledger import read
+from spaces import SPACES, lookup
+from spaces.seeds import numpy_generator
+from spaces.spec import TaskSpec
+
+
+def summary(folder: RunFolder) -> str:
+    """A finished run in a few lines: what was scored, each finalist, where the report is."""
+    outcomes, _ = read(folder.ledger)
+    searched = [outcome.score for outcome in outcomes if outcome.batch >= 0]
+    counts = {state: sum(score.state == state for score in searched) for state in ("ok", "infeasible", "failed")}
+    lines = [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
+    rows = [json.loads(path.read_text()) for path in sorted(folder.finalists.glob("*/metrics.json"))]
+    for row in sorted(rows, key=lambda row: -row["test_accuracy"]):
+        blanks = " ".join(str(value) for value in row["candidate"].values())
+        lines.append(
+            f"finalist {row['number']:>4}  test {row['test_accuracy']:.4f}  val {row['val_accuracy']:.4f}  "
+            f"{row['spikes']:>9,.0f} spikes  {row['energy_nj']:>9,.1f} nJ  {row['picked_as']}: {blanks}"
+        )
+    failed = [o for o in outcomes if o.score.fidelity == "trained" and o.score.state != "ok"]
+    lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
+    lines.append(f"report: {folder.report}")
+    return "\n".join(lines)
+
+
+def list_spaces() -> str:
+    """All spaces, with their sizes."""
+    spaces = {name: lookup(SPACES, "space", name)() for name in SPACES}
+    width = max(map(len, spaces))
+    return "\n".join(f"{name:<{width}}  {space.size:>12,} candidates  {space.about}" for name, space in spaces.items())
+
+
+def describe_space(name: str) -> str:
+    """A space's blanks, its published cells, and one drawn sample as a picture in text."""
+    space = lookup(SPACES, "space", name)()
+    sample = space.sample(numpy_generator(0, "spaces", name))
+    lines = [f"{space.name}: {space.about}", f"{space.size:,} candidates", "", "blanks:"]
+    lines += [f"  {blank}: {_domain(distribution)}" for blank, distribution in space.blanks.items()]
+    for title, filling in space.published.items():
+        lines += ["", f"published cell {title}:", "  " + " ".join(f"{k}={v}" for k, v in filling.items())]
+    spec = TaskSpec(channels=3, height=32, width=32, classes=10)
+    picture = space.picture(spec, sample)
+    lines += ["", "one drawn sample, on 32x32 RGB images of 10 classes:"]
+    lines += ["  " + " ".join(f"{k}={v}" for k, v in sample.items()), ""]
+    for node in picture["nodes"]:
+        sources = [a for a, b in picture["edges"] if b == node["id"]]
+        came = f"  <- {' + '.join(sources)}" if sources else ""
+        lines.append(f"  {node['id']:<8} {node['label']:<9} {node['detail']:<38} {'x'.join(map(str, node['shape'])):<9}{came}")
+    return "\n".join(lines)
+
+
+def _domain(distribution: object) -> str:
+    choices = getattr(distribution, "choices", None)
+    return ", ".join(map(str, choices)) if choices else f"{distribution.low} .. {distribution.high}"
