@@ -1,0 +1,132 @@
+"""Data sets by name or path. Importing this loads neither torch nor torchvision nor scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluators.tasks.readers.cifar import CIFAR10, CIFAR100, read_cifar
+from evaluators.tasks.readers.digits import read_digits
+from evaluators.tasks.readers.folder import read_folder
+from evaluators.tasks.readers.idx import FASHION_MNIST, MNIST, read_idx_set
+from evaluators.tasks.readers.npz import read_npz
+from evaluators.tasks.readers.raw import RawData
+from evaluators.tasks.readers.svhn import read_svhn
+from spaces.errors import TaskError, unknown
+
+if TYPE_CHECKING:
+    from evaluators.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """A public data set.
+
+    Attributes:
+        description: one line for the help.
+        read: (data_dir, *, fetch, verify) -> RawData; ``fetch`` downloads what is not there.
+        augment: the usual augmentation in training.
+        val_share: share of the official training images that is validated on by default.
+    """
+
+    description: str
+    read: Callable[..., RawData]
+    augment: str = "none"
+    val_share: float = 1 / 6
+
+
+def _digits(data_dir: Path, *, fetch: bool, verify: bool) -> RawData:
+    """Read the digits, which need no folder, no download and no check."""
+    return read_digits()
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "digits": DataSet(description="1 797 handwritten digits, 16x16 grey; no download", read=_digits, val_share=0.2),
+    "mnist": DataSet(description="70 000 handwritten digits, 28x28 grey", read=partial(read_idx_set, MNIST)),
+    "fashion-mnist": DataSet(
+        description="70 000 pieces of clothing, 28x28 grey, 10 classes", read=partial(read_idx_set, FASHION_MNIST)
+    ),
+    "cifar10": DataSet(
+        description="60 000 photographs, 32x32 RGB, 10 classes", read=partial(read_cifar, CIFAR10), augment="crop-flip"
+    ),
+    "cifar100": DataSet(
+        description="60 000 photographs, 32x32 RGB, 100 classes",
+        read=partial(read_cifar, CIFAR100),
+        augment="crop-flip",
+    ),
+    "svhn": DataSet(description="99 289 house numbers, 32x32 RGB, 10 classes", read=read_svhn, augment="crop"),
+}
+
+
+def load_task(
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path = "data",
+    download: bool = False,
+    verify: bool = True,
+    train_samples: int | None = None,
+    val_samples: int | None = None,
+    seed: int = 0,
+) -> Task:
+    """Load a data set and split it.
+
+    The validation split is a stratified part of the official training split, chosen by ``seed``: ``val_samples``
+    images, by default 20 % of the digits and a sixth of the others, at most 10 000. The test split is the official one;
+    that of the digits, which have none, is chosen by a fixed seed. So the test split never depends on ``seed``,
+    and test figures compare across seeds.
+
+    Args:
+        name_or_path: one of DATA_SETS, an ``.npz`` (see ``read_npz``), or a folder with ``train/`` and ``test/``
+            (see ``read_folder``).
+        data_dir: folder that holds the public data sets, or the one of the data set asked for.
+        download: fetch a public data set that is not there.
+        verify: compare the files of a public data set with their published MD5s.
+        train_samples: images to train on, a stratified subset; None: all that are not validated on.
+        val_samples: images to validate on.
+        seed: chooses the validation and training images; 0 or more.
+
+    Raises:
+        TaskError: no such data set or file, damaged or altered files, data that cannot be learnt from, or subsets that
+            cannot be had.
+    """
+    from evaluators.tasks.build import build_task
+
+    name = str(name_or_path)
+    known = DATA_SETS.get(name)
+    if known is not None:
+        raw = known.read(_path(str(data_dir)), fetch=download, verify=verify)
+        extra = {"augment": known.augment, "val_share": known.val_share}
+    else:
+        raw, extra = _read_path(name), {}
+    return build_task(raw, name=name, **extra, train_samples=train_samples, val_samples=val_samples, seed=seed)
+
+
+def _path(name: str) -> Path:
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, an unknown ~user, a zero byte, no permission
+        raise TaskError(
+            f"{name[:100]!r} cannot be looked up ({error}); give the path of an .npz or a folder"
+        ) from error
+    return path
+
+
+def _read_path(name: str) -> RawData:
+    path = _path(name)
+    there = bool(name) and path.exists()
+    if not there and (path.suffix or any(mark in name for mark in ("/", "\\"))):
+        known = ", ".join(DATA_SETS)
+        raise TaskError(f"no such file or folder: {name!r}; give an .npz, a folder with train/ and test/, or {known}")
+    if not there:
+        raise TaskError(unknown("data set", name, DATA_SETS) + ", or the path of an .npz or a folder")
+    if path.is_dir():
+        return read_folder(path)
+    if path.suffix.lower() != ".npz":
+        raise TaskError(
+            f"{name!r} is neither an .npz nor a folder; write x_train, y_train, x_test and y_test with numpy.savez"
+        )
+    return read_npz(path)
