@@ -1,0 +1,289 @@
+"""Run folder: where everything of a run stands, who may write in it, and what a resume must match."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from spaces.errors import RunError
+
+LOCK, HOLDER = ".lock", "lock.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The places of one run; nothing is read or made by naming them."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, versions, seed, and the hash of what a resume must match."""
+        return self.path / "config.json"
+
+    @property
+    def ledger(self) -> Path:
+        """One line an outcome."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def supernet(self) -> Path:
+        """Weights of the trained supernet."""
+        return self.path / "supernet.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what training resumes from."""
+        return self.path / "checkpoints"
+
+    @property
+    def finalists(self) -> Path:
+        """Folder with one folder a finalist, named by its number in the ledger."""
+        return self.path / "finalists"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained page."""
+        return self.path / "report.html"
+
+    @property
+    def candidates_csv(self) -> Path:
+        """The ledger as a table."""
+        return self.path / "candidates.csv"
+
+    @property
+    def pareto_csv(self) -> Path:
+        """The front's rows of that table."""
+        return self.path / "pareto.csv"
+
+    def finalist(self, number: int) -> Path:
+        """Folder of the finalist whose supernet score is line ``number`` of the ledger."""
+        return self.finalists / str(number)
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration as written.
+
+        Raises:
+            RunError: there is none, or it was damaged or edited.
+        """
+        return _read_config(self.config)
+
+
+def create_or_open(path: Path, *, config: Mapping[str, Any]) -> RunFolder:
+    """The run folder at ``path``: made with ``config`` if new or empty, opened if its run has the same ``match``.
+
+    ``config`` is plain JSON data; what a resume must match stands under ``"match"``, and ``"hash"`` is filled in.
+
+    Raises:
+        RunError: the folder is not a run, belongs to another configuration, is damaged, or cannot be written.
+    """
+    folder = RunFolder(Path(path))
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        names = [entry.name for entry in folder.path.iterdir()]
+    except OSError as error:
+        raise RunError(
+            f"folder {str(path)!r} cannot be made or read ({error.strerror}): choose another with --out"
+        ) from error
+    if folder.config.name in names:
+        _compare(folder, _plain(config["match"]))
+        return folder
+    foreign = sorted(name for name in names if name not in (LOCK, HOLDER) and not _TEMPORARY.fullmatch(name))
+    if foreign:
+        raise RunError(_foreign(folder.path, f"holds {foreign[0]!r} but no config.json"))
+    resolved = _plain(config) | {"hash": match_hash(config["match"])}
+    write_atomic(folder.config, json.dumps(resolved, indent=2, allow_nan=False) + "\n")
+    return folder
+
+
+def open_existing(path: Path) -> RunFolder:
+    """The run folder at ``path``, which must hold a run.
+
+    Raises:
+        RunError: there is no folder, it is not a run, or its configuration is damaged.
+    """
+    folder = RunFolder(Path(path))
+    if not folder.path.is_dir():
+        raise RunError(f"no folder {str(path)!r}: give the folder of a run, such as one of those in runs/")
+    if not folder.config.exists():
+        raise RunError(_foreign(folder.path, "holds no config.json"))
+    folder.read_config()
+    return folder
+
+
+def match_hash(match: Mapping[str, Any]) -> str:
+    """SHA-256, in hex, of the canonical JSON of ``match``."""
+    return hashlib.sha256(_canonical(match).encode()).hexdigest()
+
+
+@contextmanager
+def lock(folder: RunFolder) -> Iterator[None]:
+    """Hold the run folder for this process; the operating system lets go when the process ends, however it ends.
+
+    Raises:
+        RunError: a living process holds it, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    holder = folder.path / HOLDER
+    try:
+        guard = FileLock(folder.path / LOCK, timeout=0).acquire()
+    except Timeout as error:
+        raise RunError(
+            f"run {str(folder.path)!r} is locked by a living process ({_holder(holder)}): wait for it or stop it, "
+            "or choose another folder with --out"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise RunError(
+            f"run {str(folder.path)!r} cannot be locked ({_reason(error)}): choose a writable local folder with --out"
+        ) from error
+    with guard:
+        _sweep(folder.path, holder)
+        write_atomic(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
+        try:
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write ``content`` (text as UTF-8) so that ``path`` holds either all of it or what it held before.
+
+    Raises:
+        RunError: the file cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(
+            f"file {str(path)!r} cannot be written ({_reason(error)}): free space or make it writable, then run again"
+        ) from error
+
+
+def default_path(space: str, data: str, now: datetime) -> Path:
+    """``runs/<space>-<data>-<YYYYmmdd-HHMMSS>``, with -2, -3, ... behind it if taken; a path as data gives its stem."""
+    stem = re.sub(r"[^\w.-]+", "-", Path(data).stem).strip("-.") or "data"
+    base = f"{space}-{stem}-{now:%Y%m%d-%H%M%S}"
+    path, count = Path("runs") / base, 1
+    while path.exists():
+        count += 1
+        path = Path("runs") / f"{base}-{count}"
+    return path
+
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """The value as JSON gives it back: tuples are lists, keys are texts."""
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def _canonical(value: Any) -> str:  # noqa: ANN401
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+        if config["hash"] == match_hash(config["match"]) and isinstance(config["match"], dict):
+            return config
+        fault = "its hash is not that of its match"
+    except OSError as error:
+        fault = _reason(error)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        fault = f"{type(error).__name__}: {_reason(error)}"
+    raise RunError(
+        f"configuration {str(path)!r} is damaged or was edited ({fault}): restore it, or start anew with another --out"
+    )
+
+
+def flatten(value: Any, name: str = "") -> dict[str, Any]:  # noqa: ANN401
+    """Nested mappings as one flat mapping with dotted names; lists and empty mappings are leaves.
+
+    >>> flatten({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    if not isinstance(value, Mapping) or (name and not value):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= flatten(inner, f"{name}.{key}" if name else str(key))
+    return flat
+
+
+def _compare(folder: RunFolder, match: dict[str, Any]) -> None:
+    """Raise RunError if the run's configuration does not match, naming what differs."""
+    has, now = flatten(folder.read_config()["match"]), flatten(match)
+    absent = object()
+
+    def show(values: dict[str, Any], key: str) -> str:
+        return _canonical(values[key])[:80] if key in values else "nothing"
+
+    differing = [key for key in sorted(has | now) if not _equal(has.get(key, absent), now.get(key, absent), absent)]
+    if differing:
+        shown = [f"{key}: run has {show(has, key)}, now {show(now, key)}" for key in differing[:5]]
+        more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise RunError(
+            f"run {str(folder.path)!r} has another configuration: {'; '.join(shown)}{more}; continue it as it is with "
+            f"`launch.py resume {shlex.quote(str(folder.path))}`, or choose another folder with --out"
+        )
+
+
+def _equal(one: Any, other: Any, absent: object) -> bool:  # noqa: ANN401
+    if one is absent or other is absent:
+        return one is other
+    return _canonical(one) == _canonical(other)
+
+
+def _foreign(path: Path, what: str) -> str:
+    return f"folder {str(path)!r} is not a run: it {what}; choose a new or empty folder with --out, or a run's folder"
+
+
+def _holder(path: Path) -> str:
+    try:
+        facts = json.loads(path.read_bytes())
+        return f"pid {facts['pid']} on {facts['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "pid unknown"
+
+
+def _sweep(path: Path, holder: Path) -> None:
+    """Remove the half-written files of the last holder, if it was killed: it left its side file behind."""
+    found = re.match(r"pid (\d+) ", _holder(holder))
+    if found:
+        for left in path.rglob(f".*.{found[1]}.tmp"):
+            left.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

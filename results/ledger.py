@@ -1,0 +1,292 @@
+"""Ledger: the truth of a run, one JSON line an outcome, appended and never rewritten."""
+
+import json
+import math
+import os
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spaces.candidate import FIDELITIES, METRICS, STATES, Candidate, Score
+from spaces.errors import LedgerError
+
+SYNC_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the ledger.
+
+    Attributes:
+        number: 0, 1, 2, ... in line order.
+        batch: index of the ask that proposed the candidate; -1 for a finalist trained after the search.
+        candidate: the filling of the space's blanks.
+        score: what scoring it gave.
+    """
+
+    number: int
+    batch: int
+    candidate: Candidate
+    score: Score
+
+
+def record(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as the flat JSON object that stands in the ledger; an empty ``traceback`` is left out."""
+    score = outcome.score
+    line: dict[str, Any] = {"number": outcome.number, "batch": outcome.batch}
+    line |= {"state": score.state, "fidelity": score.fidelity}
+    line |= {metric: getattr(score, metric) for metric in METRICS}
+    line |= {"seconds": score.seconds, "error": score.error}
+    if score.traceback:
+        line["traceback"] = score.traceback
+    line["param"] = dict(outcome.candidate)
+    return line
+
+
+def read(path: Path) -> tuple[list[Outcome], int]:
+    """Outcomes of the ledger at ``path`` and the length in bytes of its intact part; the file is not changed.
+
+    A last line without a newline was torn by a kill: it is not counted. A missing file is an empty ledger.
+
+    Raises:
+        LedgerError: the file cannot be read, or a line that ends in a newline is not the outcome it should be.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            return [], 0
+        if not path.is_file():
+            raise LedgerError(f"ledger {str(path)!r} is not a regular file: give the ledger.jsonl of a run folder")
+        data = path.read_bytes()
+    except OSError as error:
+        raise LedgerError(
+            f"ledger {str(path)!r} cannot be read ({error.strerror}): make it readable, then run again"
+        ) from error
+    intact = data.rfind(b"\n") + 1
+    outcomes = []
+    for number, line in enumerate(data[:intact].split(b"\n")[:-1]):
+        try:
+            outcomes.append(_decode(line, number))
+        except (ValueError, RecursionError) as error:
+            raise LedgerError(_corrupt(path, number, error)) from error
+    return outcomes, intact
+
+
+class Ledger:
+    """A ledger open for appending; made by :meth:`open`, closed by :meth:`close` or a ``with`` block.
+
+    Durability: a line is with the operating system when ``append`` returns, so it survives ``kill -9`` at once. It is
+    forced to disk by the next append that comes a second or more after the last time, and on close, so a power
+    loss may cost what was appended within a second of that. One process at a time writes: see ``folder.lock``.
+
+    Attributes:
+        path: the file.
+        outcomes: all outcomes, in order; read only.
+    """
+
+    def __init__(self, path: Path, descriptor: int, outcomes: list[Outcome], size: int) -> None:
+        self.path = path
+        self.outcomes = outcomes
+        self._descriptor = descriptor
+        self._size = size
+        self._synced = time.monotonic()
+
+    @classmethod
+    def open(cls, path: Path) -> "Ledger":
+        """Open the ledger at ``path``, made if missing; a torn last line is moved to ``ledger.torn`` beside it.
+
+        Raises:
+            LedgerError: a line is corrupt, or the file cannot be opened or written.
+        """
+        path = Path(path)
+        outcomes, intact = read(path)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise LedgerError(_unwritable(path, error)) from error
+        try:
+            torn = os.pread(descriptor, os.fstat(descriptor).st_size - intact, intact)
+            if torn:
+                with path.with_suffix(".torn").open("ab") as file:
+                    file.write(torn + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.ftruncate(descriptor, intact)
+        except OSError as error:
+            os.close(descriptor)
+            raise LedgerError(_unwritable(path, error)) from error
+        return cls(path, descriptor, outcomes, intact)
+
+    def append(self, outcome: Outcome) -> None:
+        """Write one line and hand it to the operating system.
+
+        Raises:
+            LedgerError: the outcome is not the next one or holds a value that a ledger cannot hold (a NaN, say), or
+                the file cannot be written; in each case the file is as it was before.
+        """
+        number = len(self.outcomes)
+        try:
+            text = json.dumps(record(outcome), separators=(",", ":"), allow_nan=False)
+            line = text.encode() + b"\n"
+            kept = _decode(line, number)
+            if kept != outcome:
+                raise ValueError("a value would not be read back as it was written: use plain str, int, float and bool")
+        except (TypeError, ValueError) as error:
+            raise LedgerError(
+                f"outcome {outcome.number} cannot be line {number + 1} of ledger {str(self.path)!r}: "
+                f"{_one_line(error)}; record the candidate with state 'failed' and the reason as its error"
+            ) from error
+        try:
+            _write(self._descriptor, line)
+        except OSError as error:
+            self._undo()
+            raise LedgerError(_unwritable(self.path, error)) from error
+        self._size += len(line)
+        self.outcomes.append(kept)
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Force all lines to disk.
+
+        Raises:
+            LedgerError: the disk did not take them.
+        """
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise LedgerError(_unwritable(self.path, error)) from error
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Force all lines to disk and close the file; closing twice does nothing.
+
+        Raises:
+            LedgerError: the disk did not take the lines.
+        """
+        if self._descriptor < 0:
+            return
+        try:
+            self.sync()
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _undo(self) -> None:
+        """Cut a partly written line; should this fail too, nothing may follow it: reopening cuts it."""
+        try:
+            os.ftruncate(self._descriptor, self._size)
+        except OSError:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    """One write; a short one (the disk is nearly full) is followed by another, which then says why."""
+    written = os.write(descriptor, line)
+    while written < len(line):
+        written += os.write(descriptor, line[written:])
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_amount(value: object) -> bool:
+    return _finite(value) and 0 <= value < 1e300
+
+
+def _is_params(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, str | bool) or _finite(v) for v in value.values())
+
+
+def _or_null(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or rule(value)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "number": (_is_whole, "a whole number >= 0"),
+    "batch": (lambda value: _is_whole(value) or (value == -1 and _finite(value)), "a whole number >= -1"),
+    "state": (lambda value: value in STATES, f"one of {', '.join(STATES)}"),
+    "fidelity": (lambda value: value in FIDELITIES, f"one of {', '.join(FIDELITIES)}"),
+    **{metric: (_or_null(_is_amount), "null or a finite number >= 0") for metric in METRICS},
+    "accuracy": (_or_null(lambda value: _is_amount(value) and value <= 1), "null or a number from 0 to 1"),
+    "parameters": (_or_null(_is_whole), "null or a whole number >= 0"),
+    "timesteps": (_or_null(_is_whole), "null or a whole number >= 0"),
+    "seconds": (_is_amount, "a finite number >= 0"),
+    "error": (lambda value: isinstance(value, str), "a text"),
+    "traceback": (lambda value: isinstance(value, str), "a text"),
+    "param": (_is_params, "an object of texts, finite numbers and booleans"),
+}
+_REQUIRED = tuple(name for name in _RULES if name != "traceback")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field stands twice")
+    return fields
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"{name} is not a finite number")
+
+
+def _decode(line: bytes, number: int) -> Outcome:
+    """The outcome in ``line``; ValueError (or RecursionError, from absurd nesting) says what is wrong."""
+    try:
+        fields = json.loads(line.decode(), object_pairs_hook=_object, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from error
+    if not isinstance(fields, dict):
+        raise ValueError("not a JSON object")
+    for name in _REQUIRED:
+        if name not in fields:
+            raise ValueError(f"field {name!r} is missing")
+    for name, value in fields.items():
+        if name not in _RULES:
+            raise ValueError(f"unknown field {name!r}")
+        rule, words = _RULES[name]
+        if not rule(value):
+            raise ValueError(f"field {name!r} is {json.dumps(value)[:60]}, must be {words}")
+    if fields["number"] != number:
+        raise ValueError(f"field 'number' is {fields['number']}, must be {number}: a line is missing, doubled or moved")
+    batch, candidate = fields.pop("batch"), Candidate(fields.pop("param"))
+    return Outcome(fields.pop("number"), batch, candidate, Score(**fields))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _corrupt(path: Path, number: int, error: BaseException) -> str:
+    reason = "nested too deeply" if isinstance(error, RecursionError) else _one_line(error)
+    ledger, good, bad = (shlex.quote(str(path.with_suffix(suffix))) for suffix in (path.suffix, ".good", ".bad"))
+    return (
+        f"ledger {str(path)!r} line {number + 1}: {reason}; the {number} lines before it are intact: keep them with "
+        f"`head -n {number} {ledger} > {good} && mv {ledger} {bad} && mv {good} {ledger}`, then resume the run"
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    run = shlex.quote(str(path.parent))
+    return (
+        f"ledger {str(path)!r} cannot be written ({error.strerror or error}): all lines before are safe; free space or "
+        f"make it writable, then `launch.py resume {run}`"
+    )

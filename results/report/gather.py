@@ -1,0 +1,126 @@
+"""What the report is made of, read from the run folder: configuration, outcomes, finalists."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results.folder import RunFolder
+from results.ledger import Outcome, read
+from results.table import front_numbers
+from spaces.candidate import METRICS
+from spaces.errors import RunError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """One trained finalist as its folder tells it.
+
+    Attributes:
+        number: line of the ledger with the supernet score it was picked by.
+        trained: line of the ledger with its score after training, None if it is not there.
+        metrics: its metrics.json.
+        architecture: its architecture.json, empty if it is not there.
+    """
+
+    number: int
+    trained: int | None
+    metrics: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """Everything a report shows.
+
+    Attributes:
+        name: name of the run's folder.
+        config: the resolved configuration.
+        objectives, senses: what was searched for, and +1 (maximise) or -1 (minimise) for each.
+        outcomes: the ledger, in order.
+        front: numbers of the outcomes on the front of their own fidelity.
+        blanks: names of the blanks, in order of first appearance.
+        finalists: by test accuracy, best first.
+        training: numbers of finalists whose folder holds no metrics yet.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    objectives: list[str]
+    senses: list[int]
+    outcomes: list[Outcome]
+    front: set[int]
+    blanks: list[str]
+    finalists: list[Finalist]
+    training: list[int]
+
+
+def gather(folder: RunFolder) -> Gathered:
+    """Read the run folder; missing parts of an unfinished run are simply empty.
+
+    Raises:
+        RunError: the configuration or a finalist's file is damaged.
+        LedgerError: the ledger holds a corrupt line.
+    """
+    config = folder.read_config()
+    outcomes, _ = read(folder.ledger)
+    objectives, senses = _objectives(config["match"].get("objectives") or ["accuracy:max", "spikes:min"])
+    numbers = _finalist_numbers(folder.finalists)
+    ready = [number for number in numbers if (folder.finalist(number) / "metrics.json").exists()]
+    finalists = [_finalist(folder, number, outcomes) for number in ready]
+    return Gathered(
+        name=folder.path.resolve().name,
+        config=config,
+        objectives=objectives,
+        senses=senses,
+        outcomes=outcomes,
+        front=front_numbers(outcomes, objectives, senses),
+        blanks=list(dict.fromkeys(blank for outcome in outcomes for blank in outcome.candidate)),
+        finalists=sorted(finalists, key=lambda one: -(one.metrics.get("test_accuracy") or 0.0)),
+        training=[number for number in numbers if number not in ready],
+    )
+
+
+def _objectives(texts: list[str]) -> tuple[list[str], list[int]]:
+    pairs = [text.partition(":")[::2] for text in texts]
+    known = [(name, 1 if sense == "max" else -1) for name, sense in pairs if name in METRICS]
+    return [name for name, _ in known], [sense for _, sense in known]
+
+
+def _finalist_numbers(path: Path) -> list[int]:
+    if not path.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdecimal() and entry.is_dir())
+
+
+def _finalist(folder: RunFolder, number: int, outcomes: list[Outcome]) -> Finalist:
+    trained = None
+    if number < len(outcomes):
+        key = outcomes[number].candidate.key
+        same = [o.number for o in outcomes if o.score.fidelity == "trained" and o.candidate.key == key]
+        trained = same[-1] if same else None
+    path = folder.finalist(number)
+    drawing = path / "architecture.json"
+    return Finalist(
+        number=number,
+        trained=trained,
+        metrics=_object(path / "metrics.json"),
+        architecture=_object(drawing) if drawing.exists() else {},
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``; a NaN or an infinity in it is read as not there."""
+    try:
+        value = json.loads(path.read_bytes(), parse_constant=lambda _: None)
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"finalist file {str(path)!r} cannot be read ({' '.join(str(error).split())[:120]}): "
+            f"remove the folder {str(path.parent)!r} and resume the run to make it anew"
+        ) from error
+    if not isinstance(value, dict):
+        raise RunError(
+            f"finalist file {str(path)!r} is not a JSON object: remove the folder {str(path.parent)!r} and resume"
+        )
+    return value

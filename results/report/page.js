@@ -1,0 +1,234 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("records").textContent);
+  const names = [...data.fields, ...data.blanks.map((_, index) => `blank ${index}`)];
+  const records = data.rows.map((row) => Object.fromEntries(row.map((value, index) => [names[index], value])));
+  const byNumber = new Map(records.map((record) => [record.number, record]));
+  const blanksOf = (record) => data.blanks.map((name, index) => [name, record[`blank ${index}`]]).filter(([, value]) => value !== null);
+  const keyOf = (record) => JSON.stringify(blanksOf(record));
+  const element = (id) => document.getElementById(id);
+  const thin = "\u202f";
+  let selected = null;
+
+  // Numbers in words, as in words.py.
+  const number = (value) => {
+    if (typeof value !== "number") return "–";
+    if (Number.isInteger(value) || Math.abs(value) >= 100) return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, thin);
+    return String(Number(value.toPrecision(3)));
+  };
+  const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)}${thin}%` : "–");
+  const show = (name, value) => (name === "accuracy" ? percent(value) : number(value));
+  const text = (value) => (value === null || value === undefined ? "" : String(value));
+
+  const make = (tag, content, attributes = {}) => {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    for (const part of [content].flat()) node.append(part);
+    return node;
+  };
+
+  // The panel: one candidate in full.
+  const panel = element("panel");
+  const pairs = (rows) => make("dl", rows.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+  const fillPanel = (record) => {
+    const parts = [make("h3", `Candidate ${record.number}`)];
+    const tags = [make("span", record.fidelity, { class: `tag ${record.fidelity}` })];
+    if (record.state !== "ok") tags.push(" ", make("span", record.state, { class: `tag ${record.state}` }));
+    if (record.front) tags.push(" ", make("span", "on the front", { class: "tag front" }));
+    parts.push(make("p", tags));
+    if (record.error) parts.push(make("p", record.error));
+    const metrics = data.metrics.filter((name) => record[name] !== null);
+    parts.push(pairs([...metrics.map((name) => [data.short[name], show(name, record[name])]), ["seconds", number(record.seconds)]]));
+    parts.push(make("h4", "Blanks"), pairs(blanksOf(record).map(([name, value]) => [name, text(value)])));
+    const key = keyOf(record);
+    const others = records.filter((other) => other !== record && keyOf(other) === key);
+    for (const other of others) {
+      const button = make("button", `${other.fidelity} score`, { type: "button", class: "link", "data-candidate": other.number });
+      parts.push(make("p", ["Also: ", button, ` ${percent(other.accuracy)}`]));
+    }
+    const finalist = data.finalists.find((one) => one.number === record.number || one.trained === record.number);
+    if (finalist) parts.push(make("p", make("a", `Finalist ${finalist.number} in detail`, { href: `#finalist-${finalist.number}` })));
+    panel.replaceChildren(...parts);
+    panel.dataset.shown = record.number;
+  };
+  const select = (value, { scroll = false } = {}) => {
+    const record = byNumber.get(Number(value));
+    if (!record) return;
+    selected = record.number;
+    if (panel) fillPanel(record);
+    for (const button of document.querySelectorAll("td button[data-candidate]"))
+      button.setAttribute("aria-pressed", String(Number(button.dataset.candidate) === selected));
+    highlight();
+    if (panel && scroll) {
+      const box = panel.getBoundingClientRect();
+      if (box.top < 0 || box.top > window.innerHeight - 160) panel.scrollIntoView({ block: "start" });
+    }
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-candidate]");
+    if (button) select(button.dataset.candidate, { scroll: true });
+  });
+
+  // The figure: accuracy against a cost, one trace a fidelity, front as a step line.
+  const figure = element("figure");
+  const cost = element("cost");
+  const scored = records.filter((record) => record.state === "ok" && record.accuracy !== null);
+  const SHAPES = { supernet: ["circle", "--blue"], trained: ["diamond", "--red"], adapted: ["square", "--purple"], proxy: ["triangle-up", "--green"] };
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const safe = (value) => text(value).slice(0, 60).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const hover = (record) => {
+    const blanks = blanksOf(record).map(([name, value]) => `${safe(name)}  <b>${safe(value)}</b>`);
+    const more = blanks.length > 12 ? [`and ${blanks.length - 12} more`] : [];
+    const facts = ["spikes", "energy_nj"].filter((name) => record[name] !== null).map((name) => `${number(record[name])} ${name === "spikes" ? "spikes" : "nJ"}`);
+    return [`<b>Candidate ${record.number}</b>, ${record.fidelity}`, [percent(record.accuracy), ...facts].join(" · "), ...blanks.slice(0, 12), ...more].join("<br>");
+  };
+  const frontOf = (points, x) => {
+    const sense = data.senses[x] || -1;
+    const ordered = [...points].sort((a, b) => sense * (b[x] - a[x]) || b.accuracy - a.accuracy);
+    let best = -Infinity;
+    return ordered.filter((point) => point.accuracy > best && ((best = point.accuracy), true));
+  };
+  const ticksOf = (low, high) => {
+    for (const mantissas of [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]]) {
+      const ticks = [];
+      for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1)
+        for (const mantissa of mantissas) ticks.push(mantissa * 10 ** power);
+      const inside = ticks.filter((tick) => tick >= low && tick <= high);
+      if (inside.length >= 4) return inside;
+    }
+    const step = 10 ** Math.floor(Math.log10((high - low) / 3));
+    const width = [5, 2, 1].map((factor) => factor * step).find((size) => (high - low) / size >= 3) || step;
+    const ticks = [];
+    for (let tick = Math.ceil(low / width) * width; tick <= high; tick += width) ticks.push(Number(tick.toPrecision(6)));
+    return ticks;
+  };
+  const draw = () => {
+    const x = cost.value;
+    const points = scored.filter((record) => record[x] !== null);
+    const values = points.map((point) => point[x]);
+    const logarithmic = Math.min(...values) > 0 && x !== "timesteps";
+    const marker = (name, extra) => ({ symbol: SHAPES[name][0], color: color(SHAPES[name][1]), ...extra });
+    const traces = [];
+    const trace = (chosen, extra) => traces.push({
+      type: "scatter", mode: "markers", x: chosen.map((point) => point[x]), y: chosen.map((point) => point.accuracy),
+      customdata: chosen.map((point) => point.number), text: chosen.map(hover), hovertemplate: "%{text}<extra></extra>", ...extra,
+    });
+    for (const one of data.finalists) {
+      const [from, to] = [byNumber.get(one.number), byNumber.get(one.trained)];
+      if (from && to && points.includes(from) && points.includes(to))
+        traces.push({ type: "scatter", mode: "lines", x: [from[x], to[x]], y: [from.accuracy, to.accuracy], line: { color: color("--soft"), width: 1.3, dash: "dot" }, hoverinfo: "skip", showlegend: false });
+    }
+    for (const fidelity of Object.keys(SHAPES)) {
+      const mine = points.filter((point) => point.fidelity === fidelity);
+      if (!mine.length) continue;
+      const front = frontOf(mine, x);
+      const ends = (data.senses[x] || -1) < 0 ? Math.max(...values) : Math.min(...values);
+      traces.push({ type: "scatter", mode: "lines", x: [...front.map((point) => point[x]), ends], y: [...front.map((point) => point.accuracy), front[front.length - 1].accuracy], line: { shape: "hv", color: color(SHAPES[fidelity][1]), width: 1.8 }, hoverinfo: "skip", showlegend: false, name: `${fidelity} front` });
+      const size = fidelity === "trained" ? 12 : 8;
+      trace(mine.filter((point) => !point.front), { name: fidelity, legendgroup: fidelity, marker: marker(fidelity, { size: size - 1, opacity: 0.4 }) });
+      trace(mine.filter((point) => point.front), { name: `${fidelity}, on the front`, legendgroup: fidelity, marker: marker(fidelity, { size: size + 1, line: { color: color("--card"), width: 1.2 } }) });
+    }
+    traces.push({ type: "scatter", mode: "markers", x: [], y: [], hoverinfo: "skip", showlegend: false, name: "selected", marker: { symbol: "circle-open", size: 21, color: color("--ink"), line: { width: 2 } } });
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const axis = { gridcolor: color("--grid"), linecolor: color("--line"), zeroline: false, ticks: "outside", tickcolor: color("--line"), automargin: true };
+    const xaxis = { ...axis, title: { text: data.labels[x], standoff: 12 }, type: logarithmic ? "log" : "linear" };
+    if (logarithmic) {
+      const ratio = Math.max(high / low, 1.05);
+      const [from, to] = [low / ratio ** 0.05, high * ratio ** 0.05];
+      const ticks = ticksOf(from, to);
+      Object.assign(xaxis, { range: [Math.log10(from), Math.log10(to)], tickvals: ticks, ticktext: ticks.map(number) });
+    }
+    const narrow = figure.clientWidth < 480;
+    Plotly.react(figure, traces.filter((one) => one.x.length || one.name === "selected"), {
+      margin: { l: 52, r: 14, t: narrow ? 66 : 40, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("--ink") }, hovermode: "closest",
+      xaxis, yaxis: { ...axis, title: narrow ? undefined : { text: data.labels.accuracy, standoff: 10 }, tickformat: ".1~%" },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hoverlabel: { align: "left", bgcolor: color("--card"), bordercolor: color("--line"), font: { color: color("--ink") } },
+    }, { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], toImageButtonOptions: { format: "svg", filename: "front" } });
+    highlight();
+  };
+  function highlight() {
+    if (!figure || !figure.data) return;
+    const record = byNumber.get(selected);
+    const shown = record && record.state === "ok" && record.accuracy !== null && record[cost.value] !== null;
+    Plotly.restyle(figure, { x: [shown ? [record[cost.value]] : []], y: [shown ? [record.accuracy] : []] }, [figure.data.length - 1]);
+  }
+  if (figure && scored.length) {
+    const costs = data.metrics.filter((name) => name !== "accuracy" && scored.some((record) => record[name] !== null));
+    const varied = costs.filter((name) => data.objectives.includes(name) || new Set(scored.map((record) => record[name])).size > 1);
+    const offered = varied.length ? varied : costs;
+    offered.sort((a, b) => data.objectives.includes(b) - data.objectives.includes(a));
+    cost.replaceChildren(...offered.map((name) => make("option", data.labels[name], { value: name })));
+    if (offered.length) {
+      draw();
+      figure.on("plotly_click", (event) => {
+        const point = event.points.find((one) => one.customdata !== undefined);
+        if (point) select(point.customdata);
+      });
+      cost.addEventListener("change", draw);
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    }
+  }
+
+  // The table of all candidates: sorted, filtered, a page at a time.
+  const table = element("candidate-table");
+  if (table) {
+    const columns = [
+      ["number", "candidate"], ["state", "state"], ["fidelity", "fidelity"], ["front", "front"],
+      ...data.metrics.map((name) => [name, data.short[name]]), ["seconds", "seconds"],
+      ...data.blanks.map((name, index) => [`blank ${index}`, name]),
+      ...(records.some((record) => record.error) ? [["error", "error"]] : []),
+    ];
+    const numeric = new Set([...data.metrics, "seconds"]);
+    const haystack = new Map(records.map((record) => [record, [record.number, record.state, record.fidelity, record.front ? "front" : "", ...blanksOf(record).flatMap(([name, value]) => [text(value), `${name}=${text(value)}`]), record.error].join(" ").toLowerCase()]));
+    const order = { name: "number", sign: 1 };
+    let page = 0;
+    const compare = (a, b) => {
+      const [one, other] = [a[order.name], b[order.name]];
+      if (one === null || other === null) return (one === null) - (other === null) || a.number - b.number;
+      const sign = typeof one === "string" || typeof other === "string" ? String(one).localeCompare(String(other)) : one - other;
+      return order.sign * sign || a.number - b.number;
+    };
+    const cell = (record, name) => {
+      if (name === "number") return make("td", make("button", String(record.number), { type: "button", "data-candidate": record.number, "aria-pressed": String(record.number === selected), "aria-label": `Show candidate ${record.number}` }));
+      if (name === "state" || name === "fidelity") return make("td", make("span", record[name], { class: `tag ${record[name]}` }));
+      if (name === "front") return make("td", record.front ? make("span", "front", { class: "tag front" }) : "");
+      if (numeric.has(name)) return make("td", show(name, record[name]), { class: "n" });
+      return make("td", text(record[name]), name === "error" ? { class: "error", title: record.error } : {});
+    };
+    const heads = columns.map(([name, label]) => {
+      const head = make("th", make("button", label, { type: "button" }), numeric.has(name) ? { class: "n" } : {});
+      head.firstChild.addEventListener("click", () => {
+        order.sign = order.name === name ? -order.sign : numeric.has(name) && (data.senses[name] || -1) > 0 ? -1 : 1;
+        order.name = name;
+        page = 0;
+        list();
+      });
+      return head;
+    });
+    table.tHead.append(make("tr", heads));
+    const list = () => {
+      const words = element("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+      const [state, fidelity, only] = [element("state").value, element("fidelity").value, element("only-front").checked];
+      const chosen = records.filter((record) => (!state || record.state === state) && (!fidelity || record.fidelity === fidelity) && (!only || record.front) && words.every((word) => haystack.get(record).includes(word)));
+      chosen.sort(compare);
+      const size = Number(element("rows").value);
+      const last = Math.max(0, Math.ceil(chosen.length / size) - 1);
+      page = Math.min(Math.max(page, 0), last);
+      const shown = chosen.slice(page * size, (page + 1) * size);
+      table.tBodies[0].replaceChildren(...shown.map((record) => make("tr", columns.map(([name]) => cell(record, name)))));
+      heads.forEach((head, index) => head.setAttribute("aria-sort", columns[index][0] === order.name ? (order.sign > 0 ? "ascending" : "descending") : "none"));
+      element("position").textContent = chosen.length ? `${page * size + 1}–${page * size + shown.length} of ${number(chosen.length)}` : "no candidate matches";
+      element("previous").disabled = page === 0;
+      element("next").disabled = page === last;
+    };
+    for (const name of ["state", "fidelity"])
+      element(name).append(...[...new Set(records.map((record) => record[name]))].sort().map((value) => make("option", value, { value })));
+    for (const id of ["filter", "state", "fidelity", "only-front", "rows"])
+      element(id).addEventListener("input", () => { page = 0; list(); });
+    element("previous").addEventListener("click", () => { page -= 1; list(); });
+    element("next").addEventListener("click", () => { page += 1; list(); });
+    list();
+  }
+  if (data.start !== null) select(data.start);
+})();

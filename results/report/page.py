@@ -1,0 +1,207 @@
+"""The page: gathers the run, puts it in words and drawings, and fills the template."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from results.folder import RunFolder, flatten, write_atomic
+from results.report import words
+from results.report.drawing import draw
+from results.report.gather import Finalist, Gathered, gather
+from results.table import COLUMNS
+from spaces.candidate import METRICS
+
+HERE = Path(__file__).parent
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write ``report.html`` from what is in the run folder, finished or not, and give its path.
+
+    Raises:
+        RunError: the configuration or a finalist's file is damaged, or the page cannot be written.
+        LedgerError: the ledger holds a corrupt line.
+    """
+    write_atomic(folder.report, render(gather(folder)))
+    return folder.report
+
+
+def render(run: Gathered) -> str:
+    """The whole page as text: styles, scripts and data stand in it, nothing is loaded."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": words.number, "percent": words.percent, "duration": words.duration}
+    match = run.config["match"]
+    return environment.get_template("page.html").render(
+        run=run,
+        space=str(match.get("space", "search")),
+        data=str(match.get("data", "")),
+        summary=words.summary(run),
+        cards=words.cards(run),
+        objectives=[
+            f"{'highest' if sense > 0 else 'lowest'} {words.SHORT[name]}"
+            for name, sense in zip(run.objectives, run.senses, strict=True)
+        ],
+        constraints=[str(one) for one in match.get("constraints") or []],
+        front=_front_rows(run),
+        metrics=_metrics(run),
+        short=words.SHORT,
+        finalists=[_finalist(one, run) for one in run.finalists],
+        failures=words.failures(run.outcomes),
+        configuration=[(key, _plain(value)) for key, value in flatten(run.config).items()],
+        energy=_energy(run.finalists),
+        records=embed(_records(run)),
+        plotly=get_plotlyjs(),
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        script=(HERE / "page.js").read_text(encoding="utf-8"),
+    )
+
+
+def embed(value: Any) -> str:  # noqa: ANN401
+    """JSON that may stand in a ``<script>`` whatever it holds: no ``<`` is left in it, and all of it is ASCII."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _metrics(run: Gathered) -> list[str]:
+    """Metrics that at least one outcome has, in the tables' order."""
+    return [name for name in METRICS if any(getattr(o.score, name) is not None for o in run.outcomes)]
+
+
+def _records(run: Gathered) -> dict[str, Any]:
+    """What the page's script works on: rows are arrays in the order of ``fields``, then the blanks."""
+    rows = []
+    for outcome in run.outcomes:
+        score = outcome.score
+        row = [outcome.number, score.state, score.fidelity, *(getattr(score, name) for name in METRICS)]
+        row += [score.seconds, score.error[:300], outcome.number in run.front]
+        rows.append([*row, *(outcome.candidate.get(blank) for blank in run.blanks)])
+    return {
+        "fields": [*COLUMNS, "front"],
+        "blanks": run.blanks,
+        "rows": rows,
+        "labels": words.LABELS,
+        "short": words.SHORT,
+        "metrics": _metrics(run),
+        "senses": dict(zip(run.objectives, run.senses, strict=True)),
+        "objectives": run.objectives,
+        "finalists": [{"number": one.number, "trained": one.trained} for one in run.finalists],
+        "start": words.cards(run)[0]["number"] if words.cards(run) else None,
+    }
+
+
+def _front_rows(run: Gathered) -> list[dict[str, Any]]:
+    """The front as a table: trained first, within a fidelity the best of the first objective first."""
+    rank = {"trained": 0, "adapted": 1, "supernet": 2, "proxy": 3}
+    chosen = [outcome for outcome in run.outcomes if outcome.number in run.front]
+    if run.objectives:
+        name, sense = run.objectives[0], run.senses[0]
+        chosen.sort(key=lambda o: (rank[o.score.fidelity], -sense * getattr(o.score, name)))
+    return [
+        {
+            "number": o.number,
+            "fidelity": o.score.fidelity,
+            "cells": [
+                words.percent(o.score.accuracy) if name == "accuracy" else words.number(getattr(o.score, name))
+                for name in _metrics(run)
+            ],
+            "blanks": [_plain(o.candidate.get(blank, "")) for blank in run.blanks],
+        }
+        for o in chosen
+    ]
+
+
+def _finalist(one: Finalist, run: Gathered) -> dict[str, Any]:
+    metrics = one.metrics
+    before = metrics.get("supernet") or {}
+    layers = [dict(layer) for layer in metrics.get("layers") or []]
+    most = {key: max((_real(layer.get(key)) for layer in layers), default=0.0) for key in ("spikes", "energy_nj")}
+    for layer in layers:
+        layer["shape"] = "\u200a×\u200a".join(str(size) for size in layer.get("shape") or [])
+        for key, top in most.items():
+            layer[f"{key}_share"] = 100 * _real(layer.get(key)) / top if top else 0.0
+    blanks = metrics.get("candidate") or (run.outcomes[one.number].candidate if one.number < len(run.outcomes) else {})
+    return {
+        "number": one.number,
+        "trained": one.trained,
+        "metrics": metrics,
+        "picked_as": str(metrics.get("picked_as", "")).replace("energy_nj", "energy"),
+        "blanks": [(name, _plain(value)) for name, value in blanks.items()],
+        "before": before,
+        "changes": {
+            "accuracy": words.change(before.get("accuracy"), metrics.get("val_accuracy"), points=True),
+            "spikes": words.change(before.get("spikes"), metrics.get("spikes")),
+            "energy_nj": words.change(before.get("energy_nj"), metrics.get("energy_nj")),
+        },
+        "layers": layers,
+        "drawing": draw(one.architecture) if one.architecture.get("nodes") else None,
+        "curves": _curves(metrics.get("curve") or []),
+    }
+
+
+def _curves(points: list[Mapping[str, Any]], width: float = 300, height: float = 96) -> list[dict[str, Any]]:
+    """Training curves as polylines in a ``width`` x ``height`` canvas, with the values to write beside them."""
+    curves = []
+    for key, title, show in (
+        ("loss", "Training loss", words.number),
+        ("val_accuracy", "Validation accuracy", words.percent),
+    ):
+        pairs = [(_real(point.get("epoch")), point[key]) for point in points if _is_real(point.get(key))]
+        if len(pairs) < 2:
+            continue
+        epochs, values = zip(*pairs, strict=True)
+        low, high = min(values), max(values)
+        span, length = (high - low) or 1.0, (epochs[-1] - epochs[0]) or 1.0
+        line = [((e - epochs[0]) / length * width, height - (v - low) / span * height) for e, v in pairs]
+        curves.append(
+            {
+                "title": title,
+                "line": " ".join(f"{x:.1f},{y:.1f}" for x, y in line),
+                "end": line[-1],
+                "low": show(low),
+                "high": show(high),
+                "last": show(values[-1]),
+                "first_epoch": words.number(epochs[0]),
+                "last_epoch": words.number(epochs[-1]),
+            }
+        )
+    return curves
+
+
+def _energy(finalists: list[Finalist]) -> list[dict[str, Any]]:
+    """Statements of the energy model, each once, with the finalists whose figures it is behind."""
+    statements: dict[str, dict[str, Any]] = {}
+    for one in finalists:
+        stated = one.metrics.get("energy") or {}
+        model = {key: value for key, value in stated.items() if key != "lines"}
+        entry = statements.setdefault(
+            json.dumps(model, sort_keys=True),
+            {"rows": [(k, _plain(v)) for k, v in flatten(model).items()], "lines": []},
+        )
+        entry["lines"].append({"number": one.number, "rows": [(k, _plain(v)) for k, v in _lines(stated)]})
+    return [entry for entry in statements.values() if entry["rows"]]
+
+
+def _lines(stated: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return list(flatten(stated["lines"]).items()) if stated.get("lines") else []
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    """A configuration or blank value as text."""
+    if isinstance(value, list) and all(not isinstance(one, list | dict) for one in value):
+        return ", ".join(_plain(one) for one in value) or "none"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _real(value: object) -> float:
+    return float(value) if _is_real(value) else 0.0

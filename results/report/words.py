@@ -1,0 +1,194 @@
+"""Numbers and findings in words."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from results.front import named_spread
+from results.ledger import Outcome
+from results.report.gather import Gathered
+
+THIN = "\u202f"  # narrow no-break space, between thousands and before units
+
+LABELS = {
+    "accuracy": "validation accuracy",
+    "spikes": "spikes a sample",
+    "energy_nj": "energy a sample (nJ)",
+    "sops": "synaptic operations a sample",
+    "macs": "multiply-accumulates a sample",
+    "parameters": "parameters",
+    "timesteps": "time steps",
+    "seconds": "seconds to score",
+}
+SHORT = {
+    "accuracy": "accuracy",
+    "spikes": "spikes",
+    "energy_nj": "energy (nJ)",
+    "sops": "SOPs",
+    "macs": "MACs",
+    "parameters": "parameters",
+    "timesteps": "T",
+    "seconds": "seconds",
+}
+COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")
+
+
+def number(value: float | None) -> str:
+    """A count or quantity: whole from 100 on, three digits below; an en dash where there is none.
+
+    >>> number(12840.4).replace(THIN, " "), number(41.08), number(0), number(None)
+    ('12 840', '41.1', '0', '–')
+    """
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}".replace(",", THIN)
+    return f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent with one decimal.
+
+    >>> percent(0.98349).replace(THIN, " ")
+    '98.3 %'
+    """
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.1f}{THIN}%"
+
+
+def change(before: float | None, after: float | None, *, points: bool = False) -> str:
+    """How a value moved: in percentage points for shares, in per cent otherwise; empty if one is missing.
+
+    >>> change(0.931, 0.983, points=True).replace(THIN, " "), change(200.0, 150.0).replace(THIN, " ")
+    ('+5.2 points', '−25 %')
+    """
+    if not all(isinstance(value, int | float) for value in (before, after)):
+        return ""
+    if points:
+        return f"{100 * (after - before):+.1f}{THIN}points".replace("-", "−")
+    return f"{100 * (after / before - 1):+.0f}{THIN}%".replace("-", "−") if before else ""
+
+
+def duration(seconds: float) -> str:
+    """A length of time.
+
+    >>> duration(192.4).replace(THIN, " "), duration(4.21).replace(THIN, " "), duration(7260).replace(THIN, " ")
+    ('3 min 12 s', '4.2 s', '2 h 1 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f}{THIN}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{THIN}s"
+    if whole < 3600:
+        return f"{whole // 60}{THIN}min {whole % 60}{THIN}s"
+    return f"{whole // 3600}{THIN}h {whole % 3600 // 60}{THIN}min"
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """``1 candidate``, ``2 candidates``."""
+    return f"{number(count)} {one if count == 1 else many}"
+
+
+def summary(run: Gathered) -> list[str]:
+    """What was tried, in sentences: how many candidates scored, failed, were infeasible, and how long it took."""
+    if not run.outcomes:
+        return ["Nothing has been scored yet: the ledger is empty."]
+    searched = [o for o in run.outcomes if o.score.fidelity != "trained"]
+    states = {
+        state: sum(o.score.state == state for o in searched) for state in ("ok", "failed", "infeasible", "pruned")
+    }
+    lost = [f"{number(states[s])} {w}" for s, w in _LOST.items() if states[s]]
+    took = duration(sum(o.score.seconds for o in searched))
+    sentences = [f"{plural(states['ok'], 'candidate', 'candidates')} scored in {took}{_among(searched)}."]
+    sentences += [f"{', '.join(lost).capitalize()}."] if lost else ["None failed."]
+    if states["ok"] == 0:
+        sentences.append("No candidate could be scored, so there is no front; the reasons are listed below.")
+    if run.finalists:
+        took = duration(sum(one.metrics.get("seconds") or 0.0 for one in run.finalists))
+        sentences.append(f"{plural(len(run.finalists), 'finalist', 'finalists')} trained alone in {took}.")
+    elif states["ok"]:
+        sentences.append("No finalist has been trained yet: all figures are of shared supernet weights.")
+    if run.training:
+        still = ", ".join(str(one) for one in run.training)
+        sentences.append(f"Not finished: {plural(len(run.training), 'finalist', 'finalists')} ({still}) in training.")
+    return sentences
+
+
+_LOST = {"failed": "failed", "infeasible": "infeasible", "pruned": "pruned"}
+
+
+def _among(outcomes: Sequence[Outcome]) -> str:
+    fidelities = {o.score.fidelity for o in outcomes if o.score.state == "ok"}
+    return " from supernet weights" if fidelities == {"supernet"} else ""
+
+
+def cards(run: Gathered) -> list[dict[str, object]]:
+    """The result at a glance: up to three finalists, or the supernet front's ends and knee while there are none."""
+    if run.finalists:
+        return [
+            {
+                "number": one.number,
+                "title": _title(str(one.metrics.get("picked_as", "finalist")), best=index == 0),
+                "accuracy": percent(one.metrics.get("test_accuracy")),
+                "split": "test accuracy",
+                "spikes": number(one.metrics.get("spikes")),
+                "energy": number(one.metrics.get("energy_nj")),
+                "finalist": True,
+            }
+            for index, one in enumerate(run.finalists[:3])
+        ]
+    fidelity = next((f for f in ("adapted", "supernet", "proxy") if _scored(run, f)), None)
+    scored = _scored(run, fidelity) if fidelity else []
+    values = [[math.nan if v is None else v for v in _values(o, run.objectives)] for o in scored]
+    log = [name in COUNT_LIKE for name in run.objectives]
+    picks = named_spread(values, run.senses, 3, log=log, names=run.objectives) if scored else []
+    return [
+        {
+            "number": scored[index].number,
+            "title": _title(why, best=False),
+            "accuracy": percent(scored[index].score.accuracy),
+            "split": f"validation accuracy, {fidelity}",
+            "spikes": number(scored[index].score.spikes),
+            "energy": number(scored[index].score.energy_nj),
+            "finalist": False,
+        }
+        for index, why in picks
+    ]
+
+
+def _scored(run: Gathered, fidelity: str) -> list[Outcome]:
+    return [o for o in run.outcomes if o.score.state == "ok" and o.score.fidelity == fidelity]
+
+
+def _values(outcome: Outcome, names: Sequence[str]) -> list[float | None]:
+    return [getattr(outcome.score, name) for name in names]
+
+
+def _title(picked_as: str, *, best: bool) -> str:
+    text = picked_as.replace("energy_nj", "energy").strip() or "finalist"
+    text = "the knee" if text == "knee" else text
+    text = "best finalist" if best and text == "best accuracy" else f"best finalist: {text}" if best else text
+    return text[0].upper() + text[1:]
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """Outcomes that are not ``ok``, grouped by state and reason (numbers aside), most frequent first."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.score.state != "ok":
+            reason = re.sub(r"\d+(\.\d+)?", "#", outcome.score.error[:200])
+            groups.setdefault((outcome.score.state, reason), []).append(outcome)
+    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].number))
+    return [
+        {
+            "state": group[0].score.state,
+            "count": len(group),
+            "reason": group[0].score.error[:600] or "no reason given",
+            "number": group[0].number,
+            "candidate": dict(group[0].candidate),
+            "traceback": group[0].score.traceback[-4000:],
+        }
+        for group in ordered
+    ]

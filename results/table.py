@@ -1,0 +1,70 @@
+"""The ledger as tables: candidates.csv, and pareto.csv with the rows that stand on the front."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from results.folder import RunFolder, write_atomic
+from results.front import pareto_mask
+from results.ledger import Outcome
+from spaces.candidate import FIDELITIES, METRICS
+
+COLUMNS = ("number", "state", "fidelity", *METRICS, "seconds", "error")
+
+
+def write_tables(
+    folder: RunFolder,
+    outcomes: Sequence[Outcome],
+    objectives: Sequence[str],
+    senses: Sequence[int],
+    blanks: Sequence[str],
+) -> None:
+    """Write candidates.csv (every outcome, ledger order) and pareto.csv; the same ledger gives the same bytes.
+
+    Numbers stand as their shortest exact text, so ``pandas.read_csv`` gives back equal values (pandas 2 needs its
+    ``float_precision="round_trip"`` for the last digit). A value that is not there is an empty cell.
+
+    Args:
+        folder: the run.
+        outcomes: the ledger's outcomes.
+        objectives: columns the front is taken over.
+        senses: +1 (maximise) or -1 (minimise) for each of them.
+        blanks: the space's blanks; each is a column ``param.NAME``.
+
+    Raises:
+        RunError: a table cannot be written.
+    """
+    front = front_numbers(outcomes, objectives, senses)
+    write_atomic(folder.candidates_csv, _table(outcomes, blanks))
+    write_atomic(folder.pareto_csv, _table([outcome for outcome in outcomes if outcome.number in front], blanks))
+
+
+def front_numbers(outcomes: Sequence[Outcome], objectives: Sequence[str], senses: Sequence[int]) -> set[int]:
+    """Numbers of the ``ok`` outcomes on the front of their own fidelity."""
+    numbers: set[int] = set()
+    for fidelity in FIDELITIES:
+        scored = [o for o in outcomes if o.score.state == "ok" and o.score.fidelity == fidelity]
+        values = np.array([[getattr(o.score, name) for name in objectives] for o in scored], dtype=float)
+        mask = pareto_mask(values, senses)
+        numbers |= {outcome.number for outcome, kept in zip(scored, mask, strict=True) if kept}
+    return numbers
+
+
+def _table(outcomes: Sequence[Outcome], blanks: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"param.{blank}" for blank in blanks)])
+    for outcome in outcomes:
+        score, candidate = outcome.score, outcome.candidate
+        reason = " ".join(score.error.replace("\0", " ").split())
+        writer.writerow(
+            [
+                *(outcome.number, score.state, score.fidelity),
+                *(getattr(score, metric) for metric in METRICS),
+                *(score.seconds, reason),
+                *(candidate.get(blank) for blank in blanks),
+            ]
+        )
+    return text.getvalue()
