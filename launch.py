@@ -4,6 +4,7 @@ Nothing heavy is imported until a verb runs, so that help answers at once.
 """
 
 import argparse
+import logging
 import os
 import sys
 import warnings
@@ -19,7 +20,8 @@ VERBS = ("search", "resume", "report", "spaces")
 
 DESCRIPTION = """\
 Finds spiking neural networks with the best trade-offs between accuracy, spikes and energy: trains a supernet that
-holds every candidate of a search space, scores candidates out of it, trains the finalists, and explains them on one page.
+holds every candidate of a search space, scores candidates out of it, trains the finalists, and explains them on one
+page.
 """
 
 EXAMPLES = """\
@@ -43,13 +45,17 @@ class Parser(argparse.ArgumentParser):
         """Raises what argparse found."""
         raise OptionError(f"{message}; see {self.prog} --help")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None) -> argparse.Namespace:
+    def parse_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
         """As argparse, but an unknown option is answered with the nearest known one."""
         found, rest = self.parse_known_args(args, namespace)
         if rest:
             options = sorted(option for option in self._option_string_actions if option.startswith("--"))
             if rest[0].startswith("-"):
-                raise OptionError(unknown("option", rest[0].split("=")[0], options).split("; known")[0] + f"; see {self.prog} --help")
+                raise OptionError(
+                    unknown("option", rest[0].split("=")[0], options).split("; known")[0] + f"; see {self.prog} --help"
+                )
             raise OptionError(f"unexpected argument {rest[0]!r}; see {self.prog} --help")
         return found
 
@@ -65,7 +71,9 @@ def search_parser() -> Parser:
     )
     default = Config()
 
-    def add(group: argparse._ArgumentGroup, name: str, about: str, kind: type = str, metavar: str | None = None) -> None:
+    def add(
+        group: argparse._ArgumentGroup, name: str, about: str, kind: type = str, metavar: str | None = None
+    ) -> None:
         value = getattr(default, name)
         shown = "none" if value is None else value
         group.add_argument(
@@ -83,10 +91,14 @@ def search_parser() -> Parser:
     add(space, "neuron", "plif (learns its time constant), lif or if")
 
     data = parser.add_argument_group("data")
-    add(data, "data", "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or the path of an .npz or a folder of images")
+    add(
+        data,
+        "data",
+        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or the path of an .npz or image folder",
+    )
     add(data, "data_dir", "where data sets lie, or are downloaded to", metavar="DIR")
     data.add_argument("--download", action="store_true", help="download the data set if it is not there")
-    data.add_argument("--no-verify", dest="verify", action="store_false", help="do not check checksums of the data set's files")
+    data.add_argument("--no-verify", dest="verify", action="store_false", help="do not check checksums of the files")
     add(data, "train_samples", "train on a stratified subset of this many samples", int)
     add(data, "val_samples", "validate on this many samples, held out of the training split", int)
 
@@ -98,8 +110,12 @@ def search_parser() -> Parser:
         help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down) "
         f"(default: {','.join(default.objectives)})",
     )
-    goal.add_argument("--max", action="append", default=[], metavar="COLUMN=X", help="only candidates with at most X; repeatable")
-    goal.add_argument("--min", action="append", default=[], metavar="COLUMN=X", help="only candidates with at least X; repeatable")
+    goal.add_argument(
+        "--max", action="append", default=[], metavar="COLUMN=X", help="only candidates with at most X; may be repeated"
+    )
+    goal.add_argument(
+        "--min", action="append", default=[], metavar="COLUMN=X", help="only candidates with at least X; repeatable"
+    )
     add(goal, "energy_model", "prices of operations")
 
     search = parser.add_argument_group("search: what to try next, and for how long")
@@ -110,7 +126,9 @@ def search_parser() -> Parser:
     add(search, "batch", "candidates a sampler is asked for at a time", int)
     add(search, "seed", "names every random choice: the same seed gives the same run", int)
 
-    supernet = parser.add_argument_group("supernet: one network that holds every candidate (README tells what each piece gives)")
+    supernet = parser.add_argument_group(
+        "supernet: one network that holds every candidate (README: what each piece gives)"
+    )
     add(supernet, "supernet_epochs", "passes over the training split", int)
     add(supernet, "supernet_weights", "entangled (options of a slot share kernels) or separate")
     add(supernet, "batch_size", "samples a training step", int)
@@ -130,7 +148,9 @@ def search_parser() -> Parser:
     add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
     add(machine, "device", "cpu, cuda, cuda:1, ... or auto")
     add(machine, "threads", "CPU threads", int)
-    machine.add_argument("--no-compile", dest="compile", action="store_false", help="run neurons without compiling them")
+    machine.add_argument(
+        "--no-compile", dest="compile", action="store_false", help="run neurons without compiling them"
+    )
     return parser
 
 
@@ -141,7 +161,7 @@ def parse_search(args: Sequence[str]) -> Config:
         OptionError: an unknown option, or a value that breaks its rule.
     """
     found = vars(search_parser().parse_args(args))
-    for option, sign in (("max", "<="), ("min", ">=")):
+    for option in ("max", "min"):
         for text in found[option]:
             if text.count("=") != 1:
                 raise OptionError(f"--{option} {text!r}: write --{option} COLUMN=NUMBER, e.g. --{option} energy_nj=500")
@@ -210,12 +230,13 @@ def _carry_out(job) -> int:  # noqa: ANN001
 
     from search.summary import summary
 
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a note on CUDA that is no concern here
     console = Console(stderr=True)
     warnings.showwarning = lambda message, *rest: console.print(f"note: {message}", highlight=False, soft_wrap=True)
     try:
         folder = job(console)
     except KeyboardInterrupt:
-        console.print("interrupted; everything so far is kept: go on with `python launch.py resume RUN`", highlight=False)
+        console.print("interrupted; all so far is kept: go on with `python launch.py resume RUN`", highlight=False)
         return 130
     print(summary(folder))
     return 0

@@ -58,6 +58,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     Raises:
         RunError: the file cannot be written, e.g. on a full disk; an old file is left as it is.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata=dict(metadata)))
 
 

@@ -1,9 +1,10 @@
 """Exact counts of spikes, synaptic operations and multiply-accumulates, taken by forward hooks.
 
-What a tensor is (its *kind*) is declared by the layer that makes it: images are ``real``, neurons emit ``binary`` spikes,
-pooling and flattening keep what they get, everything else is ``real``. A binary input makes a layer's work synaptic
-operations (one accumulate an event and target), a real one multiply-accumulates. Declarations are checked on the first
-batch. All totals are whole numbers, summed exactly, so they depend neither on the batch size nor on the precision.
+What a tensor is (its *kind*) is declared by the layer that makes it: images are ``real``, neurons emit ``binary``
+spikes, pooling and flattening keep what they get, everything else is ``real``. A binary input makes a layer's work
+synaptic operations (one accumulate an event and target), a real one multiply-accumulates. Declarations are checked on
+the first batch. All totals are whole numbers, summed exactly, so they depend neither on the batch size nor on the
+precision.
 """
 
 from collections.abc import Iterator
@@ -86,6 +87,7 @@ class Counter:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._maps: dict[tuple[str, str], Tensor] = {}  # (layer, what) -> events by position, float64
         self._tallies: dict[tuple[str, str], int] = {}
+        self._inputs: dict[str, tuple[int, ...]] = {}  # shapes of real-valued inputs
         self.samples = 0
 
     def hook(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -93,7 +95,7 @@ class Counter:
         name = self._names[module]
         self._order.setdefault(name, module)
         source = inputs[0]
-        timed = 2 if output.dim() in (3, 5) else 1
+        timed = _timed(output)
         self._shapes[name] = tuple(output.shape[timed:])
         if isinstance(module, Neuron):
             output.kind = module.emits
@@ -107,11 +109,10 @@ class Counter:
                 self._add_map(name, "repeated", output, timed)
         elif isinstance(module, Conv | Linear):
             if _kind(source) == "binary":
-                self._add_map(name, "sops", source, 2 if source.dim() in (3, 5) else 1)
+                self._add_map(name, "sops", source, _timed(source))
             else:
-                steps = source.shape[0] * source.shape[1] if source.dim() in (3, 5) else source.shape[0]
-                self._maps.setdefault((name, "input"), torch.zeros(source.shape[-3:] if source.dim() > 3 else source.shape[-1:]))
-                self._tally(name, "presentations", steps)
+                self._inputs[name] = tuple(source.shape[_timed(source) :])
+                self._tally(name, "presentations", _product(source.shape[: _timed(source)]))
         elif isinstance(module, Norm):
             self._tally(name, "biases", output.numel())
         elif isinstance(module, Add):
@@ -126,22 +127,22 @@ class Counter:
 
     def counts(self) -> Counts:
         """The totals so far."""
-        return Counts(samples=self.samples, layers=tuple(self._layer(name, module) for name, module in self._order.items()))
+        return Counts(
+            samples=self.samples, layers=tuple(self._layer(name, module) for name, module in self._order.items())
+        )
 
     def _layer(self, name: str, module: nn.Module) -> LayerCount:
-        fan_out = None
         numbers = {what: count for (layer, what), count in self._tallies.items() if layer == name}
         presentations = numbers.pop("presentations", 0)
         for (layer, what), events in self._maps.items():
             if layer != name:
                 continue
             if what == "sops":
-                fan_out = fan_out_map(module, tuple(events.shape))
-                numbers["sops"] = int((events.cpu() * fan_out).sum().item())
-            elif what == "input":
-                numbers["macs"] = presentations * int(fan_out_map(module, tuple(events.shape)).sum().item())
+                numbers["sops"] = int((events.cpu() * fan_out_map(module, tuple(events.shape))).sum().item())
             else:
                 numbers[what] = numbers.get(what, 0) + int(events.sum().item())
+        if name in self._inputs:
+            numbers["macs"] = presentations * int(fan_out_map(module, self._inputs[name]).sum().item())
         weights = int(torch.count_nonzero(_weights(module)).item()) if isinstance(module, Conv | Linear) else 0
         return LayerCount(name=name, op=describe(module), shape=self._shapes[name], weights=weights, **numbers)
 
@@ -169,7 +170,9 @@ def counting(network: nn.Module) -> Iterator[Counter]:
     counter = Counter(network)
     handles = [network.register_forward_pre_hook(counter.start)]
     counted = (Neuron, MaxPool, Flatten, Conv, Linear, Norm, Add)
-    handles += [module.register_forward_hook(counter.hook) for module in network.modules() if isinstance(module, counted)]
+    handles += [
+        module.register_forward_hook(counter.hook) for module in network.modules() if isinstance(module, counted)
+    ]
     try:
         yield counter
     finally:
@@ -194,6 +197,11 @@ def describe(module: nn.Module) -> str:
         return module.kind.upper()
     names = {MaxPool: "max-pool 2x2", Flatten: "flatten", Linear: "linear", Norm: "BN (folded)", Add: "shortcut"}
     return names[type(module)]
+
+
+def _timed(tensor: Tensor) -> int:
+    """Leading dimensions that are not a position: 2 (T, B) for [T, B, C, H, W] and [T, B, F], 1 without time."""
+    return 2 if tensor.dim() in (3, 5) else 1
 
 
 def _kind(tensor: Tensor) -> str:

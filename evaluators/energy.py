@@ -43,11 +43,11 @@ HOROWITZ_45NM_FP32 = EnergyModel(
     policy={
         "headline": "compute only: macs x pj_mac + sops x pj_ac",
         "first layer": "real-valued input: multiply-accumulates, once a sample, not once a time step",
-        "additions": "shortcut additions and biases of folded normalisation are lines of their own, outside the headline",
+        "additions": "shortcut additions and biases of folded norms are lines of their own, outside the headline",
         "normalisation": "batch normalisation is folded into the convolution before it",
         "neurons": "an update is priced as one multiply-accumulate and one accumulate, a line outside the headline",
-        "memory": "an operation reads one 32-bit weight and reads and writes one 32-bit potential, each from the smallest "
-        "SRAM (8 KB, 32 KB, 1 MB; half the price of a 64-bit access) that holds the layer's, else from DRAM",
+        "memory": "an operation reads one 32-bit weight and reads and writes one 32-bit potential, each from the "
+        "smallest SRAM (8 KB, 32 KB, 1 MB; half the price of a 64-bit access) that holds the layer's, else from DRAM",
     },
 )
 

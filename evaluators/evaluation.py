@@ -53,7 +53,9 @@ def evaluate(network: nn.Module, task: Task, split: Split, *, device: str = "cpu
 
 
 @torch.no_grad()
-def recalibrate(network: nn.Module, task: Task, *, batch_count: int, batch_size: int, seed: int, device: str = "cpu") -> None:
+def recalibrate(
+    network: nn.Module, task: Task, *, batch_count: int, batch_size: int, seed: int, device: str = "cpu"
+) -> None:
     """Replaces the BN statistics by the mean over ``batch_count`` training batches, the same for every candidate.
 
     Statistics inherited from a supernet are a mixture over paths and fit none of them (Guo et al., ECCV 2020).

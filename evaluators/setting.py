@@ -28,7 +28,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is searched, on which data, how it is trained and scored, by which energy model, under which seed, and where."""
+    """What is searched, on which data, how it is trained and scored, at which prices, under which seed, and where."""
 
     space: Space
     task: Task

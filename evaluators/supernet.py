@@ -82,10 +82,8 @@ def build_alone(setting: Setting, candidate: Candidate) -> nn.Module:
     return setting.space.network(setting.task.spec, candidate).to(setting.device, memory_format=torch.channels_last)
 
 
-def score_of(
-    setting: Setting, network: nn.Module, evaluation: Evaluation, *, fidelity: str, seconds: float
-) -> Score:
-    """The score that an evaluation amounts to: ``failed`` where a readout is not finite, ``infeasible`` where it is silent."""
+def score_of(setting: Setting, network: nn.Module, evaluation: Evaluation, *, fidelity: str, seconds: float) -> Score:
+    """What an evaluation amounts to: ``failed`` where a readout is not finite, ``infeasible`` where it is silent."""
     if not evaluation.finite:
         return Score(state="failed", fidelity=fidelity, seconds=seconds, error="the readout is NaN or infinite")
     counts = evaluation.counts

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import RunError
+from spaces.files import reason, write_atomic
 
 LOCK, HOLDER = ".lock", "lock.json"
 
@@ -143,7 +144,7 @@ def lock(folder: RunFolder) -> Iterator[None]:
         ) from error
     except (OSError, NotImplementedError) as error:
         raise RunError(
-            f"run {str(folder.path)!r} cannot be locked ({_reason(error)}): choose a writable local folder with --out"
+            f"run {str(folder.path)!r} cannot be locked ({reason(error)}): choose a writable local folder with --out"
         ) from error
     with guard:
         _sweep(folder.path, holder)
@@ -152,32 +153,6 @@ def lock(folder: RunFolder) -> Iterator[None]:
             yield
         finally:
             holder.unlink(missing_ok=True)
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write ``content`` (text as UTF-8) so that ``path`` holds either all of it or what it held before.
-
-    Raises:
-        RunError: the file cannot be written; nothing is left behind.
-    """
-    path = Path(path)
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise RunError(
-            f"file {str(path)!r} cannot be written ({_reason(error)}): free space or make it writable, then run again"
-        ) from error
 
 
 def default_path(space: str, data: str, now: datetime) -> Path:
@@ -210,9 +185,9 @@ def _read_config(path: Path) -> dict[str, Any]:
             return config
         fault = "its hash is not that of its match"
     except OSError as error:
-        fault = _reason(error)
+        fault = reason(error)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        fault = f"{type(error).__name__}: {_reason(error)}"
+        fault = f"{type(error).__name__}: {reason(error)}"
     raise RunError(
         f"configuration {str(path)!r} is damaged or was edited ({fault}): restore it, or start anew with another --out"
     )
@@ -274,16 +249,3 @@ def _sweep(path: Path, holder: Path) -> None:
     if found:
         for left in path.rglob(f".*.{found[1]}.tmp"):
             left.unlink(missing_ok=True)
-
-
-def _reason(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:200] or type(error).__name__
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ NOT_MATCHED = ("data_dir", "download", "verify", "out")  # may change between a 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All options of a search; the command line's defaults are these. Fields are described in ``launch.py search --help``."""
+    """All options of a search, with the command line's defaults; ``launch.py search --help`` describes them."""
 
     space: str = "autosnn"
     width: int = 16
@@ -111,7 +111,9 @@ def from_json(values: Mapping[str, Any]) -> Config:
     """
     known = {field.name: field for field in fields(Config)}
     if (strange := sorted(set(values) ^ set(known))) or not isinstance(values, Mapping):
-        raise RunError(f"config.json was written by another version: fields {', '.join(strange)} differ; start a new run")
+        raise RunError(
+            f"config.json was written by another version: fields {', '.join(strange)} differ; start a new run"
+        )
     defaults = Config()
     for name, value in values.items():
         wanted = getattr(defaults, name)
@@ -123,5 +125,7 @@ def from_json(values: Mapping[str, Any]) -> Config:
             or (isinstance(wanted, tuple) and isinstance(value, list))
         )
         if not fits:
-            raise RunError(f"config.json: {name} is {value!r}, not a {type(wanted).__name__}; mend it or start a new run")
+            raise RunError(
+                f"config.json: {name} is {value!r}, not a {type(wanted).__name__}; mend it or start a new run"
+            )
     return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -85,7 +85,9 @@ def parse_constraint(text: str) -> Constraint:
         if not math.isfinite(number):
             raise OptionError(f"{option} {metric}={bound}: the bound must be a finite number, e.g. {metric}=100")
         return Constraint(metric=metric, most=most, bound=number)
-    raise OptionError(f"constraint {text!r}: write --max COLUMN=NUMBER or --min COLUMN=NUMBER, e.g. --max energy_nj=500")
+    raise OptionError(
+        f"constraint {text!r}: write --max COLUMN=NUMBER or --min COLUMN=NUMBER, e.g. --max energy_nj=500"
+    )
 
 
 def parse_constraints(texts: Sequence[str]) -> tuple[Constraint, ...]:
@@ -94,5 +96,7 @@ def parse_constraints(texts: Sequence[str]) -> tuple[Constraint, ...]:
     for upper in constraints:
         for lower in constraints:
             if upper.metric == lower.metric and upper.most and not lower.most and lower.bound > upper.bound:
-                raise OptionError(f"constraints {lower} and {upper} contradict each other: no value keeps both; drop one")
+                raise OptionError(
+                    f"constraints {lower} and {upper} contradict each other: no value keeps both; drop one"
+                )
     return constraints

@@ -83,7 +83,9 @@ def make_device(name: str) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise OptionError(f"--device {name!r} cannot be used here ({str(error).splitlines()[0]}); use cpu or auto") from error
+        raise OptionError(
+            f"--device {name!r} cannot be used here ({str(error).splitlines()[0]}); use cpu or auto"
+        ) from error
     return name
 
 
@@ -190,9 +192,7 @@ def _supernet(folder: RunFolder, setting: Setting, match: str, stage: Stage) -> 
     return supernet
 
 
-def _search(
-    config: Config, goal: Goal, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage
-) -> str:
+def _search(config: Config, goal: Goal, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> str:
     total = min(config.candidates, int(min(setting.space.size, 2**62)))
     tell = stage("search", "candidates")
     tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)

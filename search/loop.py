@@ -1,4 +1,4 @@
-"""The loop: ask a sampler for a batch, have it scored, record every outcome in order; again until the budget is spent."""
+"""The loop: ask a sampler for a batch, have it scored, record every outcome in order, until the budget is spent."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,8 +42,8 @@ def search(
 ) -> str:
     """Runs, or goes on with, a search until its budget is spent or its space exhausted; returns why it ended.
 
-    What the sampler sees is the outcomes of whole batches, and a batch's seed is derived from its index. So going on after
-    a kill asks the same questions again, skips what is recorded, and ends with the same ledger.
+    What the sampler sees is the outcomes of whole batches, and a batch's seed is derived from its index. So going on
+    after a kill asks the same questions again, skips what is recorded, and ends with the same ledger.
 
     Raises:
         LedgerError: the ledger's outcomes are not those this search would have asked for.
@@ -60,7 +60,7 @@ def search(
         asked = sampler(space, history, n, derive(seed, "sampler", batch), goal)
         if [outcome.candidate for outcome in done] != asked[: len(done)]:
             raise LedgerError(
-                f"batch {batch} of the ledger is not what this search asks for: it was written by another version or edited; "
+                f"batch {batch} of the ledger is not what this search asks for: it is of another version, or edited; "
                 "start a new run with another --out"
             )
         if not asked:

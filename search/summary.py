@@ -50,7 +50,9 @@ def describe_space(name: str) -> str:
     for node in picture["nodes"]:
         sources = [a for a, b in picture["edges"] if b == node["id"]]
         came = f"  <- {' + '.join(sources)}" if sources else ""
-        lines.append(f"  {node['id']:<8} {node['label']:<9} {node['detail']:<38} {'x'.join(map(str, node['shape'])):<9}{came}")
+        lines.append(
+            f"  {node['id']:<8} {node['label']:<9} {node['detail']:<38} {'x'.join(map(str, node['shape'])):<9}{came}"
+        )
     return "\n".join(lines)
 
 

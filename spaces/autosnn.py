@@ -143,9 +143,7 @@ def autosnn(*, width: int = 16, timesteps: int = 8, neuron: str = "plif", compil
         return Neuron(neuron, compiled=compiled)
 
     def build(spec: TaskSpec, candidate: Candidate | None, *, entangled: bool) -> nn.Module:
-        return Network(
-            spec, candidate, width=width, timesteps=timesteps, neuron=make_neuron, entangled=entangled
-        )
+        return Network(spec, candidate, width=width, timesteps=timesteps, neuron=make_neuron, entangled=entangled)
 
     def draw(spec: TaskSpec, candidate: Candidate) -> dict[str, Any]:
         return picture(spec, candidate, width=width, neuron=neuron.upper())

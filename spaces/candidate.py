@@ -12,7 +12,7 @@ FIDELITIES = ("proxy", "supernet", "adapted", "trained")
 
 
 class Candidate(Mapping[str, Value]):
-    """An immutable mapping blank -> value; equal fillings have equal ``key`` and compare equal, whatever their order."""
+    """An immutable mapping blank -> value; equal fillings have equal ``key`` and compare equal, in any order."""
 
     __slots__ = ("_values", "key")
 

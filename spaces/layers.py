@@ -1,7 +1,8 @@
 """Stateless layers that know of time, and the two ways a supernet holds options: apart, or sharing their kernels.
 
 Feature maps are [T, B, C, H, W], or [B, C, H, W] before the first neuron, where direct encoding is constant in time and
-runs once; layers flatten T and B, channels last. Parameters are left uninitialised: ``initialise`` draws them from a generator.
+runs once; layers flatten T and B, channels last. Parameters are made uninitialised: ``initialise`` draws them from a
+generator.
 """
 
 import math
@@ -150,7 +151,9 @@ def share_kernels(options: Iterable[nn.Module]) -> None:
         conv.weight = largest.setdefault((name, *conv.weight.shape[:2]), conv).weight
 
 
-def initialise(network: nn.Module, generator: torch.Generator, *, norm_scale: float = 1.0, head_gain: float = 1.0) -> None:
+def initialise(
+    network: nn.Module, generator: torch.Generator, *, norm_scale: float = 1.0, head_gain: float = 1.0
+) -> None:
     """Draws all weights from ``generator`` in the order of ``named_modules``.
 
     Convolutions and linear layers are uniform in +-gain / sqrt(fan-in), PyTorch's own default for gain 1.
@@ -175,7 +178,7 @@ def initialise(network: nn.Module, generator: torch.Generator, *, norm_scale: fl
 
 
 def inherit(network: nn.Module, supernet: nn.Module) -> None:
-    """Copies into a candidate's network its weights and statistics out of the supernet, kernels cropped to their centre."""
+    """Copies a candidate's weights and statistics out of the supernet into its network, kernels cropped."""
     source = supernet.state_dict()
     with torch.no_grad():
         for name, tensor in network.state_dict().items():

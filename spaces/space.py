@@ -14,7 +14,7 @@ from spaces.errors import SpaceError, unknown
 from spaces.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 class Build(Protocol):
@@ -32,7 +32,8 @@ class Space:
     Attributes:
         name: as on the command line.
         about: one line for people.
-        blanks: name -> distribution. Categorical and integer blanks are the structure half, float ones the dynamics half.
+        blanks: name -> distribution. Categorical and integer blanks are the structure half, float ones the
+            dynamics half.
         timesteps: T.
         build: makes networks; called through ``network``.
         draw: makes the picture of a candidate: a plain dict with ``nodes`` and ``edges``; called through ``picture``.
@@ -97,7 +98,9 @@ class Space:
                 raise SpaceError(unknown(f"blank of space {self.name!r}", name, self.blanks))
         for name, distribution in self.blanks.items():
             if name not in candidate:
-                raise SpaceError(f"candidate leaves blank {name!r} of space {self.name!r} empty; {_domain(distribution)}")
+                raise SpaceError(
+                    f"candidate leaves blank {name!r} of space {self.name!r} empty; {_domain(distribution)}"
+                )
             value = candidate[name]
             if not _holds(distribution, value):
                 raise SpaceError(f"blank {name!r} of space {self.name!r} cannot be {value!r}; {_domain(distribution)}")
@@ -126,7 +129,7 @@ def _levels(distribution: BaseDistribution) -> float:
         return len(distribution.choices)
     if distribution.step is None:
         return math.inf if distribution.low < distribution.high else 1
-    return int(round((distribution.high - distribution.low) / distribution.step)) + 1
+    return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
 def _holds(distribution: BaseDistribution, value: object) -> bool:

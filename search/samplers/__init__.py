@@ -1,12 +1,11 @@
 """Samplers: functions of the history that say which candidates to score next.
 
-A sampler is called as ``sampler(space, history, n, seed, goal)``. ``history`` holds the outcomes of all whole batches so
-far; it returns at most ``n`` distinct candidates that are not in it, and fewer (or none) only when the space has no
+A sampler is called as ``sampler(space, history, n, seed, goal)``. ``history`` holds the outcomes of all whole batches
+so far; it returns at most ``n`` distinct candidates that are not in it, and fewer (or none) only when the space has no
 more. It keeps no state: the same arguments give the same candidates, so resuming a search is replaying it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from results.ledger import Outcome
 from search.goal import Goal

@@ -20,8 +20,9 @@ def distinct(
 ) -> list[Candidate]:
     """Up to ``n`` distinct candidates outside ``seen``.
 
-    Each comes from ``propose``, or is drawn uniformly from what is left if 100 proposals were all seen before. Fewer than
-    ``n`` come back only if the space has no more (or, beyond two million candidates, if uniform draws find no more).
+    Each comes from ``propose``, or is drawn uniformly from what is left if 100 proposals were all seen before. Fewer
+    than ``n`` come back only if the space has no more (beyond two million candidates: if uniform draws
+    find no more).
     """
     taken = set(seen)
     chosen: list[Candidate] = []

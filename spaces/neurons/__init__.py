@@ -1,1 +1,1 @@
-"""Spiking neurons: surrogate gradients, one-step updates, their compiled scan over time, and the layer that holds them."""
+"""Spiking neurons: surrogate gradients, one-step updates, their compiled scan over time, and their layer."""
