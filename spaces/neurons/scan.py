@@ -1,7 +1,8 @@
-"""The scan over time: a one-step update unrolled over T and compiled into one kernel forward and one backward.
+"""The scan over time: a one-step update unrolled over T, compiled into one kernel forward and one backward.
 
-Compilation is cached on disk by PyTorch, takes one graph a neuron rule and mode (training, inference), and serves all
-layers by dynamic shapes; parameters are tensor inputs, so their values never cause a recompilation.
+The backward kernel computes the membranes again from the input, so a layer keeps nothing but its input current for it.
+Kernels are cached on disk by PyTorch; there is one pair a neuron rule and T, which serves all layers by dynamic shapes.
+Parameters are tensor inputs, so their values never cause a recompilation.
 """
 
 import functools
@@ -10,34 +11,77 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from spaces.neurons.step import Rule, integrate_and_fire
 from spaces.neurons.surrogate import SURROGATES, fire
 
 SMALLEST_COMPILED = 4097  # values a step: below, a kernel is not worth its call, and Inductor specialises on the size
 
+NAMES = ("threshold", "decay", "width")  # order of parameters in kernels
 
-def unrolled(x: Tensor, p: dict[str, Tensor], rule: Rule) -> Tensor:
-    """Spikes [T, M, C] of input ``x`` [T, M, C]; the membrane starts at 0. Eager reference and source of the kernel."""
+Kernel = Callable[..., Tensor | tuple[Tensor, ...]]
+
+
+def unrolled(x: Tensor, threshold: Tensor, decay: Tensor, width: Tensor, rule: Rule) -> Tensor:
+    """Spikes [T, M, C] of input ``x`` [T, M, C]; the membrane starts at 0. The eager scan, and source of the kernels."""
     derivative = SURROGATES[rule.surrogate].derivative
-
-    def shoot(excess: Tensor) -> Tensor:
-        return fire(excess, p["width"], derivative)
-
+    p = {"threshold": threshold, "decay": decay, "width": width}
     v = torch.zeros_like(x[0])
     spikes = []
     for step in x.unbind(0):
-        v, spike = integrate_and_fire(v, step, p, shoot, rule)
+        v, spike = integrate_and_fire(v, step, p, lambda excess: fire(excess, width, derivative), rule)
         spikes.append(spike)
     return torch.stack(spikes)
 
 
 @functools.cache
-def _kernel(rule: Rule) -> Callable[[Tensor, dict[str, Tensor]], Tensor]:
-    """The compiled scan of a rule."""
+def _forward_kernel(rule: Rule) -> Kernel:
+    """(x, threshold, decay, width) -> spikes, compiled."""
+
+    def forward(x: Tensor, threshold: Tensor, decay: Tensor, width: Tensor) -> Tensor:
+        return unrolled(x, threshold, decay, width, rule)
+
+    return _compile(forward)
+
+
+@functools.cache
+def _backward_kernel(rule: Rule, wanted: tuple[bool, ...]) -> Kernel:
+    """(gradient, x, threshold, decay, width) -> gradients of those of the last four that are ``wanted``, compiled."""
+
+    def backward(gradient: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        def scan_of(*some: Tensor) -> Tensor:
+            chosen = iter(some)
+            return unrolled(*(next(chosen) if w else i for w, i in zip(wanted, inputs, strict=True)), rule=rule)
+
+        _, pull_back = torch.func.vjp(scan_of, *(i for w, i in zip(wanted, inputs, strict=True) if w))
+        return pull_back(gradient)
+
+    return _compile(backward)
+
+
+def _compile(kernel: Kernel) -> Kernel:
     limit = torch._dynamo.config.recompile_limit
-    torch._dynamo.config.recompile_limit = max(limit, 64)  # rules, time steps and modes share one piece of code
-    return torch.compile(functools.partial(unrolled, rule=rule), dynamic=True, fullgraph=True)
+    torch._dynamo.config.recompile_limit = max(limit, 64)  # rules and time steps share one piece of code
+    return torch.compile(kernel, dynamic=True, fullgraph=True)
+
+
+class _Scan(torch.autograd.Function):
+    """Ties the two kernels together; ``.data`` keeps views from being traced, whose bases would be specialised on."""
+
+    @staticmethod
+    def forward(ctx, rule: Rule, *inputs: Tensor) -> Tensor:  # noqa: ANN001
+        ctx.rule = rule
+        ctx.save_for_backward(*inputs)
+        return _forward_kernel(rule)(*(tensor.data for tensor in inputs))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+        wanted = tuple(ctx.needs_input_grad[1:])
+        kernel = _backward_kernel(ctx.rule, wanted)
+        found = iter(kernel(gradient.contiguous().data, *(tensor.data for tensor in ctx.saved_tensors)))
+        return None, *(next(found) if want else None for want in wanted)
 
 
 _broken: list[str] = []  # why this process cannot compile; said once
@@ -49,17 +93,17 @@ def scan(x: Tensor, p: dict[str, Tensor], rule: Rule, *, compiled: bool = True) 
     With ``compiled`` the scan runs as one kernel; where PyTorch cannot compile (no C++ compiler, say) it runs eagerly
     and warns once. Spikes are the same to the bit either way.
     """
-    if not compiled or _broken or x[0].numel() < SMALLEST_COMPILED:
-        return unrolled(x, p, rule)
-    try:
-        return _kernel(rule)(x, p)
-    except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        _broken.append(reason)
-        warnings.warn(
-            f"neurons run uncompiled, a few times slower, because compiling failed ({reason}); "
-            "install a C++ compiler such as g++, or pass --no-compile to silence this",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return unrolled(x, p, rule)
+    inputs = (x, *(p[name] for name in NAMES))
+    if compiled and not _broken and x[0].numel() >= SMALLEST_COMPILED:
+        try:
+            return _Scan.apply(rule, x.contiguous(), *inputs[1:])
+        except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            _broken.append(reason)
+            warnings.warn(
+                f"neurons run uncompiled, a few times slower, because compiling failed ({reason}); "
+                "install a C++ compiler such as g++, or pass --no-compile to silence this",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return unrolled(*inputs, rule=rule)
