@@ -1,0 +1,40 @@
+"""AutoSNN's published figures, and bad input to its options."""
+
+import pytest
+
+from spaces.autosnn import autosnn
+from spaces.candidate import Candidate
+from spaces.errors import SpaceError
+from spaces.layers import count_parameters
+from spaces.spec import TaskSpec
+
+CIFAR10 = TaskSpec(channels=3, height=32, width=32, classes=10)
+
+
+@pytest.mark.parametrize(("width", "millions"), [(16, 0.418), (32, 1.463), (64, 5.437), (128, 20.917)])
+def test_published_parameter_counts(width, millions):
+    space = autosnn(width=width)
+    network = space.network(CIFAR10, Candidate(space.published["AutoSNN"]))
+    assert count_parameters(network) / 1e6 == pytest.approx(millions, abs=0.0005)
+
+
+def test_an_entangled_supernet_is_as_large_as_its_largest_options():
+    space = autosnn(width=16)
+    entangled, separate = (space.network(CIFAR10, entangled=flag) for flag in (True, False))
+    assert count_parameters(entangled) < 0.45 * count_parameters(separate)
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 32), (32, 7), (1, 1)])
+def test_images_too_small_for_the_poolings(height, width):
+    with pytest.raises(SpaceError, match=f"{height}x{width} pixels are too small.*at least 8x8"):
+        autosnn().network(TaskSpec(channels=1, height=height, width=width, classes=2))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"width": 0}, "width 0"), ({"timesteps": -1}, "timesteps -1"), ({"neuron": "lfi"}, "did you mean 'lif'?")],
+)
+def test_bad_options(options, words):
+    with pytest.raises(SpaceError) as error:
+        autosnn(**options)
+    assert words in str(error.value)
