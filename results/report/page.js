@@ -88,13 +88,13 @@
     let best = -Infinity;
     return ordered.filter((point) => point.accuracy > best && ((best = point.accuracy), true));
   };
-  const ticksOf = (low, high) => {
+  const ticksOf = (low, high, least) => {
     for (const mantissas of [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]]) {
       const ticks = [];
       for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1)
         for (const mantissa of mantissas) ticks.push(mantissa * 10 ** power);
       const inside = ticks.filter((tick) => tick >= low && tick <= high);
-      if (inside.length >= 4) return inside;
+      if (inside.length >= least) return inside;
     }
     const step = 10 ** Math.floor(Math.log10((high - low) / 3));
     const width = [5, 2, 1].map((factor) => factor * step).find((size) => (high - low) / size >= 3) || step;
@@ -129,20 +129,21 @@
       trace(mine.filter((point) => point.front), { name: `${fidelity}, on the front`, legendgroup: fidelity, marker: marker(fidelity, { size: size + 1, line: { color: color("--card"), width: 1.2 } }) });
     }
     traces.push({ type: "scatter", mode: "markers", x: [], y: [], hoverinfo: "skip", showlegend: false, name: "selected", marker: { symbol: "circle-open", size: 21, color: color("--ink"), line: { width: 2 } } });
+    const narrow = figure.clientWidth < 480;
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const axis = { gridcolor: color("--grid"), linecolor: color("--line"), zeroline: false, ticks: "outside", tickcolor: color("--line"), automargin: true };
     const xaxis = { ...axis, title: { text: data.labels[x], standoff: 12 }, type: logarithmic ? "log" : "linear" };
     if (logarithmic) {
       const ratio = Math.max(high / low, 1.05);
       const [from, to] = [low / ratio ** 0.05, high * ratio ** 0.05];
-      const ticks = ticksOf(from, to);
-      Object.assign(xaxis, { range: [Math.log10(from), Math.log10(to)], tickvals: ticks, ticktext: ticks.map(number) });
+      const ticks = ticksOf(from, to, narrow ? 3 : 4);
+      Object.assign(xaxis, { range: [Math.log10(from), Math.log10(to)], tickvals: ticks, ticktext: ticks.map(number), tickangle: 0 });
     }
-    const narrow = figure.clientWidth < 480;
     Plotly.react(figure, traces.filter((one) => one.x.length || one.name === "selected"), {
       margin: { l: 52, r: 14, t: narrow ? 66 : 40, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("--ink") }, hovermode: "closest",
       xaxis, yaxis: { ...axis, title: narrow ? undefined : { text: data.labels.accuracy, standoff: 10 }, tickformat: ".1~%" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--line"), activecolor: color("--blue") },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hoverlabel: { align: "left", bgcolor: color("--card"), bordercolor: color("--line"), font: { color: color("--ink") } },
     }, { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], toImageButtonOptions: { format: "svg", filename: "front" } });
     highlight();
@@ -175,7 +176,7 @@
   if (table) {
     const columns = [
       ["number", "candidate"], ["state", "state"], ["fidelity", "fidelity"], ["front", "front"],
-      ...data.metrics.map((name) => [name, data.short[name]]), ["seconds", "seconds"],
+      ...data.varied.map((name) => [name, data.short[name]]), ["seconds", "seconds"],
       ...data.blanks.map((name, index) => [`blank ${index}`, name]),
       ...(records.some((record) => record.error) ? [["error", "error"]] : []),
     ];
