@@ -189,21 +189,18 @@ def _curves(points: list[Mapping[str, Any]], width: float = 300, height: float =
 
 
 def _energy(finalists: list[Finalist]) -> list[dict[str, Any]]:
-    """Statements of the energy model, each once, with the finalists whose figures it is behind."""
+    """Statements of the energy model, each once, and the figures in nJ of the finalists it was used for."""
     statements: dict[str, dict[str, Any]] = {}
     for one in finalists:
         stated = one.metrics.get("energy") or {}
-        model = {key: value for key, value in stated.items() if key != "lines"}
-        entry = statements.setdefault(
-            json.dumps(model, sort_keys=True),
-            {"rows": [(k, _plain(v)) for k, v in flatten(model).items()], "lines": []},
-        )
-        entry["lines"].append({"number": one.number, "rows": [(k, _plain(v)) for k, v in _lines(stated)]})
-    return [entry for entry in statements.values() if entry["rows"]]
-
-
-def _lines(stated: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list(flatten(stated["lines"]).items()) if stated.get("lines") else []
+        own = {key: value for key, value in stated.items() if key == "lines" or key.endswith("_nj")}
+        model = {key: value for key, value in stated.items() if key not in own}
+        entry = statements.setdefault(json.dumps(model, sort_keys=True), {"finalists": [], "figures": {}})
+        entry["rows"] = [(key, _plain(value)) for key, value in flatten(model).items()]
+        entry["finalists"].append(one.number)
+        for key, value in flatten(own).items():
+            entry["figures"].setdefault(key.removeprefix("lines."), {})[one.number] = value
+    return [entry for entry in statements.values() if entry["rows"] or entry["figures"]]
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401

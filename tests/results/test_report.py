@@ -58,7 +58,8 @@ METRICS = {
         "pj_mac": 4.6,
         "pj_ac": 0.9,
         "policy": {"memory": "not included"},
-        "lines": {"bias_adds_nj": 0.2},
+        "headline_nj": 41.08,
+        "lines": {"bias additions": 0.2},
     },
 }
 ARCHITECTURE = {
@@ -174,7 +175,8 @@ def test_a_finished_run_is_told_in_full(make):
         "model": "horowitz2014",
         "pj_mac": "4.6",
         "policy.memory": "not included",
-        "bias_adds_nj": "0.2",
+        "headline_nj": "41.1",
+        "bias additions": "0.2",
     }.items():
         assert f"{key} {value}" in page.text
 
