@@ -248,10 +248,13 @@ def _constant(name: str) -> float:
     raise ValueError(f"{name} is not a finite number")
 
 
+_JSON = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+
 def _decode(line: bytes, number: int) -> Outcome:
     """The outcome in ``line``; ValueError (or RecursionError, from absurd nesting) says what is wrong."""
     try:
-        fields = json.loads(line.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        fields = _JSON.decode(line.decode())
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from error
     if not isinstance(fields, dict):

@@ -44,7 +44,7 @@ def write_tables(
 def front_numbers(outcomes: Sequence[Outcome], objectives: Sequence[str], senses: Sequence[int]) -> set[int]:
     """Numbers of the ``ok`` outcomes on the front of their own fidelity."""
     numbers: set[int] = set()
-    for fidelity in FIDELITIES:
+    for fidelity in FIDELITIES if objectives else ():
         scored = [o for o in outcomes if o.score.state == "ok" and o.score.fidelity == fidelity]
         values = np.array([[getattr(o.score, name) for name in objectives] for o in scored], dtype=float)
         mask = pareto_mask(values, senses)

@@ -88,13 +88,13 @@
     let best = -Infinity;
     return ordered.filter((point) => point.accuracy > best && ((best = point.accuracy), true));
   };
-  const ticksOf = (low, high) => {
+  const ticksOf = (low, high, least) => {
     for (const mantissas of [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]]) {
       const ticks = [];
       for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1)
         for (const mantissa of mantissas) ticks.push(mantissa * 10 ** power);
       const inside = ticks.filter((tick) => tick >= low && tick <= high);
-      if (inside.length >= 4) return inside;
+      if (inside.length >= least) return inside;
     }
     const step = 10 ** Math.floor(Math.log10((high - low) / 3));
     const width = [5, 2, 1].map((factor) => factor * step).find((size) => (high - low) / size >= 3) || step;
@@ -106,7 +106,9 @@
     const x = cost.value;
     const points = scored.filter((record) => record[x] !== null);
     const values = points.map((point) => point[x]);
-    const logarithmic = Math.min(...values) > 0 && x !== "timesteps";
+    const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+    const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    const logarithmic = low > 0 && x !== "timesteps";
     const marker = (name, extra) => ({ symbol: SHAPES[name][0], color: color(SHAPES[name][1]), ...extra });
     const traces = [];
     const trace = (chosen, extra) => traces.push({
@@ -122,36 +124,41 @@
       const mine = points.filter((point) => point.fidelity === fidelity);
       if (!mine.length) continue;
       const front = frontOf(mine, x);
-      const ends = (data.senses[x] || -1) < 0 ? Math.max(...values) : Math.min(...values);
+      const ends = (data.senses[x] || -1) < 0 ? high : low;
       traces.push({ type: "scatter", mode: "lines", x: [...front.map((point) => point[x]), ends], y: [...front.map((point) => point.accuracy), front[front.length - 1].accuracy], line: { shape: "hv", color: color(SHAPES[fidelity][1]), width: 1.8 }, hoverinfo: "skip", showlegend: false, name: `${fidelity} front` });
       const size = fidelity === "trained" ? 12 : 8;
-      trace(mine.filter((point) => !point.front), { name: fidelity, legendgroup: fidelity, marker: marker(fidelity, { size: size - 1, opacity: 0.4 }) });
+      trace(mine.filter((point) => !point.front), { name: fidelity, legendgroup: fidelity, marker: marker(fidelity, { size: mine.length > 1000 ? size - 3 : size - 1, opacity: Math.max(0.15, Math.min(0.4, 250 / mine.length)) }) });
       trace(mine.filter((point) => point.front), { name: `${fidelity}, on the front`, legendgroup: fidelity, marker: marker(fidelity, { size: size + 1, line: { color: color("--card"), width: 1.2 } }) });
     }
-    traces.push({ type: "scatter", mode: "markers", x: [], y: [], hoverinfo: "skip", showlegend: false, name: "selected", marker: { symbol: "circle-open", size: 21, color: color("--ink"), line: { width: 2 } } });
-    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const narrow = figure.clientWidth < 480;
+    const bottom = points.reduce((least, point) => Math.min(least, point.accuracy), Infinity);
+    const top = points.reduce((most, point) => Math.max(most, point.accuracy), -Infinity);
+    const margin = Math.max(0.06 * (top - bottom), 0.004);
+    const accuracies = [bottom - margin, top + margin];
     const axis = { gridcolor: color("--grid"), linecolor: color("--line"), zeroline: false, ticks: "outside", tickcolor: color("--line"), automargin: true };
     const xaxis = { ...axis, title: { text: data.labels[x], standoff: 12 }, type: logarithmic ? "log" : "linear" };
     if (logarithmic) {
       const ratio = Math.max(high / low, 1.05);
       const [from, to] = [low / ratio ** 0.05, high * ratio ** 0.05];
-      const ticks = ticksOf(from, to);
-      Object.assign(xaxis, { range: [Math.log10(from), Math.log10(to)], tickvals: ticks, ticktext: ticks.map(number) });
+      const ticks = ticksOf(from, to, narrow ? 3 : 4);
+      Object.assign(xaxis, { range: [Math.log10(from), Math.log10(to)], tickvals: ticks, ticktext: ticks.map(number), tickangle: 0 });
     }
-    const narrow = figure.clientWidth < 480;
-    Plotly.react(figure, traces.filter((one) => one.x.length || one.name === "selected"), {
+    Plotly.react(figure, traces.filter((one) => one.x.length), {
       margin: { l: 52, r: 14, t: narrow ? 66 : 40, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("--ink") }, hovermode: "closest",
-      xaxis, yaxis: { ...axis, title: narrow ? undefined : { text: data.labels.accuracy, standoff: 10 }, tickformat: ".1~%" },
+      xaxis, yaxis: { ...axis, range: accuracies, title: narrow ? undefined : { text: data.labels.accuracy, standoff: 10 }, tickformat: ".1~%" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--line"), activecolor: color("--blue") },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hoverlabel: { align: "left", bgcolor: color("--card"), bordercolor: color("--line"), font: { color: color("--ink") } },
     }, { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], toImageButtonOptions: { format: "svg", filename: "front" } });
     highlight();
   };
+  const RING = "M-11,0C-11,-6 -6,-11 0,-11C6,-11 11,-6 11,0C11,6 6,11 0,11C-6,11 -11,6 -11,0Z"; // a circle, in pixels
   function highlight() {
     if (!figure || !figure.data) return;
     const record = byNumber.get(selected);
     const shown = record && record.state === "ok" && record.accuracy !== null && record[cost.value] !== null;
-    Plotly.restyle(figure, { x: [shown ? [record[cost.value]] : []], y: [shown ? [record.accuracy] : []] }, [figure.data.length - 1]);
+    const ring = shown && { type: "path", path: RING, xsizemode: "pixel", ysizemode: "pixel", xanchor: record[cost.value], yanchor: record.accuracy, line: { color: color("--ink"), width: 2 } };
+    Plotly.relayout(figure, { shapes: shown ? [ring] : [] });
   }
   if (figure && scored.length) {
     const costs = data.metrics.filter((name) => name !== "accuracy" && scored.some((record) => record[name] !== null));
@@ -175,7 +182,7 @@
   if (table) {
     const columns = [
       ["number", "candidate"], ["state", "state"], ["fidelity", "fidelity"], ["front", "front"],
-      ...data.metrics.map((name) => [name, data.short[name]]), ["seconds", "seconds"],
+      ...data.varied.map((name) => [name, data.short[name]]), ["seconds", "seconds"],
       ...data.blanks.map((name, index) => [`blank ${index}`, name]),
       ...(records.some((record) => record.error) ? [["error", "error"]] : []),
     ];

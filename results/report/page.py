@@ -37,19 +37,19 @@ def render(run: Gathered) -> str:
     )
     environment.filters |= {"number": words.number, "percent": words.percent, "duration": words.duration}
     match = run.config["match"]
+    cards = words.cards(run)
     return environment.get_template("page.html").render(
         run=run,
         space=str(match.get("space", "search")),
         data=str(match.get("data", "")),
         summary=words.summary(run),
-        cards=words.cards(run),
-        objectives=[
-            f"{'highest' if sense > 0 else 'lowest'} {words.SHORT[name]}"
-            for name, sense in zip(run.objectives, run.senses, strict=True)
-        ],
+        result=words.result(cards),
+        cards=cards,
+        objectives=words.aims(run),
         constraints=[str(one) for one in match.get("constraints") or []],
         front=_front_rows(run),
-        metrics=_metrics(run),
+        varied=_varied(run),
+        constant=_constant(run),
         short=words.SHORT,
         finalists=[_finalist(one, run) for one in run.finalists],
         failures=words.failures(run.outcomes),
@@ -72,9 +72,23 @@ def _metrics(run: Gathered) -> list[str]:
     return [name for name in METRICS if any(getattr(o.score, name) is not None for o in run.outcomes)]
 
 
+def _varied(run: Gathered) -> list[str]:
+    """Metrics worth a column: objectives, and those that are not the same for all scored candidates."""
+    scored = [o.score for o in run.outcomes if o.score.state == "ok"]
+    several = {name for name in METRICS if len({getattr(score, name) for score in scored}) > 1}
+    return [name for name in _metrics(run) if name in run.objectives or name in several]
+
+
+def _constant(run: Gathered) -> str:
+    """The metrics without a column, in words."""
+    left = [name for name in _metrics(run) if name not in _varied(run)]
+    scored = next((o.score for o in run.outcomes if o.score.state == "ok"), None)
+    return ", ".join(f"{words.number(getattr(scored, name))} {words.LABELS[name]}" for name in left) if scored else ""
+
+
 def _records(run: Gathered) -> dict[str, Any]:
     """What the page's script works on: rows are arrays in the order of ``fields``, then the blanks."""
-    rows = []
+    rows, cards = [], words.cards(run)
     for outcome in run.outcomes:
         score = outcome.score
         row = [outcome.number, score.state, score.fidelity, *(getattr(score, name) for name in METRICS)]
@@ -87,15 +101,17 @@ def _records(run: Gathered) -> dict[str, Any]:
         "labels": words.LABELS,
         "short": words.SHORT,
         "metrics": _metrics(run),
+        "varied": _varied(run),
         "senses": dict(zip(run.objectives, run.senses, strict=True)),
         "objectives": run.objectives,
         "finalists": [{"number": one.number, "trained": one.trained} for one in run.finalists],
-        "start": words.cards(run)[0]["number"] if words.cards(run) else None,
+        "start": cards[0]["number"] if cards else None,
     }
 
 
 def _front_rows(run: Gathered) -> list[dict[str, Any]]:
     """The front as a table: trained first, within a fidelity the best of the first objective first."""
+    varied = _varied(run)
     rank = {"trained": 0, "adapted": 1, "supernet": 2, "proxy": 3}
     chosen = [outcome for outcome in run.outcomes if outcome.number in run.front]
     if run.objectives:
@@ -107,7 +123,7 @@ def _front_rows(run: Gathered) -> list[dict[str, Any]]:
             "fidelity": o.score.fidelity,
             "cells": [
                 words.percent(o.score.accuracy) if name == "accuracy" else words.number(getattr(o.score, name))
-                for name in _metrics(run)
+                for name in varied
             ],
             "blanks": [_plain(o.candidate.get(blank, "")) for blank in run.blanks],
         }
@@ -123,13 +139,13 @@ def _finalist(one: Finalist, run: Gathered) -> dict[str, Any]:
     for layer in layers:
         layer["shape"] = "\u200a×\u200a".join(str(size) for size in layer.get("shape") or [])
         for key, top in most.items():
-            layer[f"{key}_share"] = 100 * _real(layer.get(key)) / top if top else 0.0
+            layer[f"{key}_share"] = _real(layer.get(key)) / top if top else 0.0
     blanks = metrics.get("candidate") or (run.outcomes[one.number].candidate if one.number < len(run.outcomes) else {})
     return {
         "number": one.number,
         "trained": one.trained,
         "metrics": metrics,
-        "picked_as": str(metrics.get("picked_as", "")).replace("energy_nj", "energy"),
+        "picked_as": words.role(str(metrics.get("picked_as", ""))),
         "blanks": [(name, _plain(value)) for name, value in blanks.items()],
         "before": before,
         "changes": {
@@ -173,21 +189,18 @@ def _curves(points: list[Mapping[str, Any]], width: float = 300, height: float =
 
 
 def _energy(finalists: list[Finalist]) -> list[dict[str, Any]]:
-    """Statements of the energy model, each once, with the finalists whose figures it is behind."""
+    """Statements of the energy model, each once, and the figures in nJ of the finalists it was used for."""
     statements: dict[str, dict[str, Any]] = {}
     for one in finalists:
         stated = one.metrics.get("energy") or {}
-        model = {key: value for key, value in stated.items() if key != "lines"}
-        entry = statements.setdefault(
-            json.dumps(model, sort_keys=True),
-            {"rows": [(k, _plain(v)) for k, v in flatten(model).items()], "lines": []},
-        )
-        entry["lines"].append({"number": one.number, "rows": [(k, _plain(v)) for k, v in _lines(stated)]})
-    return [entry for entry in statements.values() if entry["rows"]]
-
-
-def _lines(stated: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list(flatten(stated["lines"]).items()) if stated.get("lines") else []
+        own = {key: value for key, value in stated.items() if key == "lines" or key.endswith("_nj")}
+        model = {key: value for key, value in stated.items() if key not in own}
+        entry = statements.setdefault(json.dumps(model, sort_keys=True), {"finalists": [], "figures": {}})
+        entry["rows"] = [(key, _plain(value)) for key, value in flatten(model).items()]
+        entry["finalists"].append(one.number)
+        for key, value in flatten(own).items():
+            entry["figures"].setdefault(key.removeprefix("lines."), {})[one.number] = value
+    return [entry for entry in statements.values() if entry["rows"] or entry["figures"]]
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401

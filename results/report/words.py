@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from results.front import named_spread
 from results.ledger import Outcome
@@ -99,10 +99,10 @@ def summary(run: Gathered) -> list[str]:
     states = {
         state: sum(o.score.state == state for o in searched) for state in ("ok", "failed", "infeasible", "pruned")
     }
-    lost = [f"{number(states[s])} {w}" for s, w in _LOST.items() if states[s]]
+    lost = _listed([plural(states[state], *verbs) for state, verbs in _LOST.items() if states[state]])
     took = duration(sum(o.score.seconds for o in searched))
     sentences = [f"{plural(states['ok'], 'candidate', 'candidates')} scored in {took}{_among(searched)}."]
-    sentences += [f"{', '.join(lost).capitalize()}."] if lost else ["None failed."]
+    sentences.append(f"{lost}." if lost else "None failed.")
     if states["ok"] == 0:
         sentences.append("No candidate could be scored, so there is no front; the reasons are listed below.")
     if run.finalists:
@@ -116,7 +116,11 @@ def summary(run: Gathered) -> list[str]:
     return sentences
 
 
-_LOST = {"failed": "failed", "infeasible": "infeasible", "pruned": "pruned"}
+_LOST = {
+    "failed": ("failed", "failed"),
+    "infeasible": ("was infeasible", "were infeasible"),
+    "pruned": ("was stopped early", "were stopped early"),
+}
 
 
 def _among(outcomes: Sequence[Outcome]) -> str:
@@ -158,6 +162,17 @@ def cards(run: Gathered) -> list[dict[str, object]]:
     ]
 
 
+def result(cards: Sequence[Mapping[str, object]]) -> str:
+    """The cards in one sentence, so that it can be quoted."""
+    parts = []
+    for card in cards:
+        title = str(card["title"])
+        figures = f"{card['accuracy']} {card['split']} at {card['spikes']} spikes and {card['energy']}{THIN}nJ a sample"
+        parts.append(f"{title[0].lower()}{title[1:]} ({card['number']}): {figures}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
 def _scored(run: Gathered, fidelity: str) -> list[Outcome]:
     return [o for o in run.outcomes if o.score.state == "ok" and o.score.fidelity == fidelity]
 
@@ -166,8 +181,44 @@ def _values(outcome: Outcome, names: Sequence[str]) -> list[float | None]:
     return [getattr(outcome.score, name) for name in names]
 
 
+def role(picked_as: str) -> str:
+    """Why a finalist was picked, in plain words.
+
+    >>> role("best spikes"), role("best energy_nj"), role("best accuracy"), role("knee")
+    ('fewest spikes', 'lowest energy', 'best accuracy', 'knee')
+    """
+    name = picked_as.removeprefix("best ")
+    if name == picked_as or name not in COST:
+        return picked_as
+    return COST[name]
+
+
+def aims(run: Gathered) -> str:
+    """What was searched for: ``best accuracy, fewest spikes and lowest energy``."""
+    pairs = zip(run.objectives, run.senses, strict=True)
+    return _listed([COST.get(n, f"lowest {n}") if s < 0 else _most(n) for n, s in pairs])
+
+
+COST = {
+    "spikes": "fewest spikes",
+    "energy_nj": "lowest energy",
+    "sops": "fewest synaptic operations",
+    "macs": "fewest multiply-accumulates",
+    "parameters": "fewest parameters",
+    "timesteps": "fewest time steps",
+}
+
+
+def _most(name: str) -> str:
+    return "best accuracy" if name == "accuracy" else f"highest {SHORT[name]}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
 def _title(picked_as: str, *, best: bool) -> str:
-    text = picked_as.replace("energy_nj", "energy").strip() or "finalist"
+    text = role(picked_as.strip()) or "finalist"
     text = "the knee" if text == "knee" else text
     text = "best finalist" if best and text == "best accuracy" else f"best finalist: {text}" if best else text
     return text[0].upper() + text[1:]
