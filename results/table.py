@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from results.folder import RunFolder, write_atomic
+from results.folder import RunFolder
 from results.front import pareto_mask
 from results.ledger import Outcome
 from spaces.candidate import FIDELITIES, METRICS
+from spaces.files import write_atomic
 
 COLUMNS = ("number", "state", "fidelity", *METRICS, "seconds", "error")
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from results.folder import RunFolder, flatten, write_atomic
+from results.folder import RunFolder, flatten
 from results.report import words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
 from results.table import COLUMNS
 from spaces.candidate import METRICS
+from spaces.files import write_atomic
 
 HERE = Path(__file__).parent
 

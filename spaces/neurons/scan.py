@@ -24,7 +24,7 @@ Kernel = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
 def unrolled(x: Tensor, threshold: Tensor, decay: Tensor, width: Tensor, rule: Rule) -> Tensor:
-    """Spikes [T, M, C] of input ``x`` [T, M, C]; the membrane starts at 0. The eager scan, and source of the kernels."""
+    """Spikes [T, M, C] of input ``x`` [T, M, C]; the membrane starts at 0. The source of the kernels."""
     derivative = SURROGATES[rule.surrogate].derivative
     p = {"threshold": threshold, "decay": decay, "width": width}
     v = torch.zeros_like(x[0])

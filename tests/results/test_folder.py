@@ -17,9 +17,9 @@ from results.folder import (
     lock,
     match_hash,
     open_existing,
-    write_atomic,
 )
 from spaces.errors import RunError
+from spaces.files import write_atomic
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file"
     path.write_text("before")
     code = (
-        "import sys, resource; sys.path.insert(0, sys.argv[1]); from results.folder import write_atomic\n"
+        "import sys, resource; sys.path.insert(0, sys.argv[1]); from spaces.files import write_atomic\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); write_atomic(sys.argv[2], b'x' * 2000)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(ROOT), str(path)], capture_output=True, text=True)

@@ -20,7 +20,9 @@ REFERENCE_SURROGATES = {
 }
 
 
-def reference_neuron(kind, *, tau=2.0, threshold=1.0, reset="hard", decay_input=True, detach_reset=True, surrogate, width):
+def reference_neuron(
+    kind, *, tau=2.0, threshold=1.0, reset="hard", decay_input=True, detach_reset=True, surrogate, width
+):
     options = {
         "v_threshold": threshold,
         "v_reset": 0.0 if reset == "hard" else None,
@@ -154,7 +156,9 @@ def test_fires_at_threshold_and_not_below():
 
 
 def test_spikes_of_a_membrane_that_is_not_finite_are_nan():
-    assert torch.isnan(fire(torch.tensor([float("nan"), float("inf")]), torch.tensor(2.0), SURROGATES["atan"].derivative)).all()
+    assert torch.isnan(
+        fire(torch.tensor([float("nan"), float("inf")]), torch.tensor(2.0), SURROGATES["atan"].derivative)
+    ).all()
 
 
 @pytest.mark.parametrize("name", SURROGATES)

@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from spaces import SPACES, lookup
 from spaces.candidate import Candidate
 from spaces.errors import SpaceError
-from spaces.layers import Conv, inherit, initialise
+from spaces.layers import Conv, Norm, inherit, initialise
 from spaces.space import Space
 from spaces.spec import TaskSpec
 
@@ -37,9 +37,11 @@ def draws(space, n=50):
 def warmed(space, images, *, entangled):
     """A supernet with BN statistics and neurons away from their initial values."""
     network = space.network(SPEC, entangled=entangled)
-    initialise(network, torch.Generator().manual_seed(1), norm_scale=2.0, head_gain=2.0)
+    initialise(network, torch.Generator().manual_seed(1), norm_scale=2.0, head_gain=20.0)
+    for norm in (module for module in network.modules() if isinstance(module, Norm)):
+        norm.momentum = 0.9
     with torch.no_grad():
-        for candidate in draws(space, 20):
+        for candidate in draws(space, 30):
             network.train()(images, candidate)
         for name, parameter in network.named_parameters():
             if name.endswith(".w"):
@@ -77,7 +79,11 @@ def test_alone_equals_supernet_in_training_and_backwards(space, images):
         for name, parameter in alone.named_parameters():
             expected = mine[name].grad
             edge = (expected.shape[-1] - parameter.shape[-1]) // 2 if parameter.dim() == 4 else 0
-            cropped = expected[..., edge : edge + parameter.shape[-2], edge : edge + parameter.shape[-1]] if edge else expected
+            cropped = (
+                expected[..., edge : edge + parameter.shape[-2], edge : edge + parameter.shape[-1]]
+                if edge
+                else expected
+            )
             torch.testing.assert_close(parameter.grad, cropped, rtol=1e-4, atol=1e-5)
         inherit(alone, supernet)
 
