@@ -115,7 +115,7 @@ def test_a_shuffled_pass_gives_every_image_once_with_its_label():
 def test_generator_state_and_images_do_not_depend_on_the_batch_size(batch_size, stop_early, kind):
     task = make_task(augment=kind)
     one, other = generator(5), generator(5)
-    whole = list(batches(task, task.train, batch_size=len(task.train), generator=one, augment=True))[0]
+    whole = next(batches(task, task.train, batch_size=len(task.train), generator=one, augment=True))
     parts = batches(task, task.train, batch_size=batch_size, generator=other, augment=True)
     if stop_early:
         next(parts)

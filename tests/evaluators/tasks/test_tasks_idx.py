@@ -59,7 +59,7 @@ def test_checks_published_md5s_of_the_plain_bytes(tmp_path, write_idx):
     for folder in ("plain", "packed"):
         raw = read_idx_set(known, tmp_path / folder, fetch=False, verify=True)
         assert raw.origin["checksum"] == "published MD5 of all four files"
-    with pytest.raises(TaskError, match="published is 6bbc9ace898e44ae57da46a324031adb.*--no-verify"):
+    with pytest.raises(TaskError, match=r"published is 6bbc9ace898e44ae57da46a324031adb.*--no-verify"):
         read_idx_set(MNIST, tmp_path / "plain", fetch=False, verify=True)
 
 
@@ -103,7 +103,7 @@ def test_a_download_that_fails_is_one_line(tmp_path, monkeypatch):
         raise RuntimeError("Error downloading\ntrain-images")
 
     monkeypatch.setattr(datasets, "FashionMNIST", broken)
-    with pytest.raises(TaskError, match="^download of FashionMNIST into .* failed: Error downloading train-images; "):
+    with pytest.raises(TaskError, match=r"^download of FashionMNIST into .* failed: Error downloading train-images; "):
         load_task("fashion-mnist", data_dir=tmp_path, download=True)
 
 
@@ -142,7 +142,7 @@ def test_truncated_and_false_gzip(tmp_path, idx_bytes):
     packed = gzip.compress(idx_bytes(np.ones((9, 4, 4))))
     for data in (packed[:-12], packed[:15], idx_bytes(np.ones((9, 4, 4)))):
         (tmp_path / "images.gz").write_bytes(data)
-        with pytest.raises(TaskError, match="cannot read .*images.gz' as an idx file"):
+        with pytest.raises(TaskError, match=r"cannot read .*images.gz' as an idx file"):
             read_idx(tmp_path / "images.gz", dims=3)
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,34 +18,25 @@ def rows(split):
     return [row.numpy().tobytes() for row in split.images.flatten(1)]
 
 
+def all_rows(task):
+    return rows(task.train) + rows(task.validation) + rows(task.test)
+
+
 def test_digits_are_scikit_learns_upsampled_bilinearly():
     task = load_task("digits")
-    got = torch.cat([task.train.images, task.validation.images, task.test.images])
     images, labels = load_digits(return_X_y=True)
     small = torch.from_numpy(images).view(-1, 1, 8, 8)
     exact = interpolate(small, (16, 16), mode="bilinear", align_corners=False) * 255 / 16
-    got_rows = {
-        row.numpy().tobytes(): label
-        for row, label in zip(
-            got.flatten(1),
-            torch.cat([task.train.labels, task.validation.labels, task.test.labels]).tolist(),
-            strict=True,
-        )
-    }
-    assert got.dtype == torch.uint8
-    assert len(got) == 1797
-    expected = torch.floor(exact + 0.5).to(torch.uint8)
-    assert {row.numpy().tobytes(): label for row, label in zip(expected.flatten(1), labels, strict=True)} == got_rows
+    expected = [row.numpy().tobytes() for row in torch.floor(exact + 0.5).to(torch.uint8).flatten(1)]
+    got_labels = torch.cat([task.train.labels, task.validation.labels, task.test.labels]).tolist()
+    assert task.train.images.dtype == torch.uint8
+    assert sorted(zip(all_rows(task), got_labels, strict=True)) == sorted(zip(expected, labels, strict=True))
 
 
 def test_digits_splits_are_disjoint_stratified_and_complete():
     task = load_task("digits", seed=1)
-    parts = [rows(split) for split in (task.train, task.validation, task.test)]
-    assert [len(part) for part in parts] == [1150, 287, 360]
-    assert sorted(sum(parts, [])) == sorted(
-        rows(load_task("digits", seed=2).train)
-        + sum([rows(s) for s in (load_task("digits", seed=2).validation, load_task("digits", seed=2).test)], [])
-    )
+    assert [len(split) for split in (task.train, task.validation, task.test)] == [1150, 287, 360]
+    assert sorted(all_rows(task)) == sorted(all_rows(load_task("digits", seed=2)))
     everything = np.bincount(load_digits().target)
     for split in (task.train, task.validation, task.test):
         share = everything * len(split) / 1797
@@ -126,6 +118,9 @@ def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "a.csv").write_text("1,2")
     with pytest.raises(TaskError, match=r"a.csv' is neither an .npz nor a folder"):
         load_task(tmp_path / "a.csv")
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(TaskError, match=r"pipe.npz' is neither an .npz nor a folder"):
+        load_task(tmp_path / "pipe.npz")
 
 
 def test_data_dir_that_cannot_be(tmp_path):

@@ -57,5 +57,5 @@ def test_foreign_files(files, entries):
         load_task("svhn", data_dir=files, verify=False)
     assert "\n" not in str(caught.value)
     (files / "test_32x32.mat").write_bytes(b"MATLAB 5.0 MAT-file")
-    with pytest.raises(TaskError, match="cannot read .* as an SVHN file"):
+    with pytest.raises(TaskError, match=r"cannot read .* as an SVHN file"):
         load_task("svhn", data_dir=files, verify=False)
