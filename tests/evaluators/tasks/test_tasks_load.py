@@ -67,7 +67,7 @@ def test_subsets():
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"train_samples": 1151}, r"^digits: training samples 1151: must be 10\.\.1150"),
+        ({"train_samples": 1151}, r"^'digits': training samples 1151: must be 10\.\.1150"),
         ({"train_samples": 9}, r"training samples 9: must be 10\.\."),
         ({"train_samples": 0}, "training samples 0"),
         ({"train_samples": -5}, "training samples -5"),

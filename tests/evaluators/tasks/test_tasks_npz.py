@@ -89,6 +89,15 @@ def test_labels_of_any_kind(save, own_arrays, make):
     np.testing.assert_array_equal(raw.y_train, own["y_train"])
 
 
+def test_a_line_break_in_the_path_stays_out_of_the_message(save, tmp_path, own_arrays):
+    path = save().rename(tmp_path / "a\nb.npz")
+    for options in ({"val_samples": 1}, {"train_samples": 99}, {"seed": -1}):
+        with pytest.raises(TaskError) as caught:
+            load_task(path, **options)
+        assert "\n" not in str(caught.value)
+    assert load_task(path).name == str(path)
+
+
 def test_task(save):
     task = load_task(save(), val_samples=6, seed=2)
     assert (task.spec.channels, task.spec.height, task.spec.width, task.spec.classes) == (3, 5, 7, 3)
