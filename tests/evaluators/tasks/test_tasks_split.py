@@ -79,6 +79,18 @@ def test_images_of_a_class_do_not_depend_on_how_classes_are_mixed():
         assert set(here) == set(order[there])
 
 
+def test_classes_of_one_size_are_shuffled_apart():
+    picked = split(np.repeat(np.arange(6), 30), second=60, seed=4)[1]
+    ranks = {tuple(picked[picked // 30 == label] % 30) for label in range(6)}
+    assert len(ranks) == 6
+
+
+def test_training_subset_does_not_depend_on_how_many_validate():
+    labels = np.repeat(np.arange(3), 20)
+    subsets = [split(labels, second=second, first=15, seed=4)[0].tolist() for second in (3, 15, 45)]
+    assert subsets[0] == subsets[1] == subsets[2]
+
+
 def test_another_seed_gives_other_parts_and_each_image_is_chosen_alike():
     labels = np.repeat(np.arange(4), 10)
     times = np.zeros(40)
