@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,18 @@ def test_pickles_made_to_harm(tmp_path, write_cifar, opcodes):
     (tmp_path / FOLDER / "test_batch").write_bytes(opcodes)
     with pytest.raises(TaskError):
         load_task("cifar10", data_dir=tmp_path, verify=False)
+
+
+def test_a_memo_entry_of_a_huge_number_takes_no_memory(tmp_path, write_cifar):
+    """The C unpickler would fill a table of 1 GB for this one."""
+    write_cifar(tmp_path / FOLDER)
+    (tmp_path / FOLDER / "batches.meta").write_bytes(b"\x80\x02]r\x00\x00\x00\x04.")
+    tracemalloc.start()
+    with pytest.raises(TaskError, match="has no entry"):
+        load_task("cifar10", data_dir=tmp_path, verify=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000_000
 
 
 ROWS = np.zeros((10, 3072), np.uint8)

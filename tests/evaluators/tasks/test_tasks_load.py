@@ -10,6 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn.functional import interpolate
 
+from evaluators.tasks.build import fingerprint
 from evaluators.tasks.load import DATA_SETS, load_task
 from spaces.errors import TaskError
 
@@ -41,6 +42,11 @@ def test_digits_splits_are_disjoint_stratified_and_complete():
     for split in (task.train, task.validation, task.test):
         share = everything * len(split) / 1797
         assert (np.abs(np.bincount(split.labels) - share) < 2).all()  # two roundings: test, then validation
+
+
+def test_the_digits_test_split_is_the_same_for_ever():
+    """Published figures stand on these images: if this fails, figures no longer compare with earlier ones."""
+    assert fingerprint(load_task("digits").test).startswith("f21c935b1a91b03e")
 
 
 def test_test_split_does_not_depend_on_the_seed_and_the_others_do():
