@@ -40,9 +40,10 @@ def build_task(
     Raises:
         TaskError: the data break a rule (see ``check_raw``), or the subsets cannot be had.
     """
+    quoted = repr(name)  # a path may hold anything, a line break too
     if seed < 0:
-        raise TaskError(f"{name}: seed {seed} is negative; give 0 or more")
-    class_names = check_raw(raw, name)
+        raise TaskError(f"{quoted}: seed {seed} is negative; give 0 or more")
+    class_names = check_raw(raw, quoted)
     total, classes = len(raw.y_train), len(class_names)
     if val_samples is None:
         val_samples = max(classes, min(round(val_share * total), 10_000, total - classes))
@@ -51,7 +52,7 @@ def build_task(
         second=val_samples,
         first=train_samples,
         seed=seed,
-        what=(f"{name}: training samples", f"{name}: validation samples"),
+        what=(f"{quoted}: training samples", f"{quoted}: validation samples"),
     )
     splits = {
         "train": _split(raw.x_train[train], raw.y_train[train]),

@@ -125,7 +125,7 @@ def _read_path(name: str) -> RawData:
         raise TaskError(unknown("data set", name, DATA_SETS) + ", or the path of an .npz or a folder")
     if path.is_dir():
         return read_folder(path)
-    if path.suffix.lower() != ".npz":
+    if path.suffix.lower() != ".npz" or not path.is_file():  # reading a pipe would wait for ever
         raise TaskError(
             f"{name!r} is neither an .npz nor a folder; write x_train, y_train, x_test and y_test with numpy.savez"
         )

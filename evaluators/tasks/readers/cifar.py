@@ -81,11 +81,7 @@ def read_cifar(data_set: CifarSet, data_dir: Path, *, fetch: bool, verify: bool)
     if verify:
         for path in (*batches, meta):
             check_md5(path, md5_of(path), data_set.files[path.name])
-    names = tuple(
-        n.decode("latin1") if isinstance(n, bytes) else n for n in _entry(_load(meta), data_set.names_key, meta)
-    )
-    if len(names) != data_set.classes or not all(isinstance(name, str) for name in names):
-        raise TaskError(f"{str(meta)!r} must hold {data_set.classes} class names; fetch {data_set.kind} again")
+    names = _names(meta, data_set)
     parts = [_read_batch(path, data_set.label_key) for path in batches]
     x_test, y_test = parts.pop()
     x_train = np.concatenate([images for images, _ in parts])
@@ -111,6 +107,15 @@ def _find(data_set: CifarSet, data_dir: Path, fetch: bool) -> list[Path]:
             raise
     download(data_set.kind, data_dir)
     return find_folder(data_set.kind, data_dir, inside, names)
+
+
+def _names(meta: Path, data_set: CifarSet) -> tuple[str, ...]:
+    listed = _entry(_load(meta), data_set.names_key, meta)
+    if isinstance(listed, list) and len(listed) == data_set.classes:
+        names = tuple(name.decode("latin1") if isinstance(name, bytes) else name for name in listed)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise TaskError(f"{str(meta)!r} must hold {data_set.classes} class names; fetch {data_set.kind} again")
 
 
 def _read_batch(path: Path, label_key: str) -> tuple[np.ndarray, np.ndarray]:

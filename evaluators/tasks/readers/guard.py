@@ -31,7 +31,7 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     except TaskError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
         raise TaskError(f"cannot read {str(path)!r} as {expected}: {reason}; replace or remove the file") from error
 
 

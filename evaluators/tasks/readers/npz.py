@@ -87,10 +87,8 @@ def _layout(train: tuple[int, ...], test: tuple[int, ...], path: Path) -> tuple[
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(info) as file:
-        array = npy.read_array(file, allow_pickle=False)
-        file.read(1)  # at the end of the member, zipfile compares its CRC
-    return array
+    with archive.open(info) as file:  # read to its end, where zipfile compares the CRC
+        return npy.read_array(file, allow_pickle=False)
 
 
 def _pixels(images: np.ndarray, layout: str, what: str) -> np.ndarray:

@@ -88,7 +88,8 @@ def _check_labels(raw: RawData, name: str) -> int:
     only_test = np.setdiff1d(raw.y_test, train)
     if len(only_test):
         raise TaskError(
-            f"{name}: class {called(only_test[0])} is in the test split but never in training; add training images of it"
+            f"{name}: class {called(only_test[0])} is in the test split but never in training; "
+            "add training images of it"
         )
     if counts.min() < 2:
         raise TaskError(
