@@ -135,6 +135,7 @@ def search_parser() -> Parser:
     add(supernet, "learning_rate", "peak of the one-cycle schedule of Adam", float)
     add(supernet, "loss", "ce (cross-entropy on the mean readout) or mse (AutoSNN's)")
     add(supernet, "logit_scale", "factor on the readout, 0..1, in the cross-entropy; 1 switches it off", float)
+    add(supernet, "kernel_init", "identity (options pass spikes on at the start, so paths agree) or uniform")
     add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)
     add(supernet, "head_gain", "initial gain of the readout's weights", float)
     add(supernet, "recalibration_batches", "training batches for a candidate's BN statistics; 0 switches it off", int)

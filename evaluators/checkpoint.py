@@ -24,10 +24,15 @@ class Checkpoint:
     curve: Sequence[Mapping[str, Any]]
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Puts the state back, in place."""
+        """Puts the state back, in place; moments take the strides of their weights, which fused kernels rely on."""
         load_weights(network, self.weights)
-        fresh = optimiser.state_dict()
-        optimiser.load_state_dict({"state": self.optimiser, "param_groups": fresh["param_groups"]})
+        state = {index: dict(tensors) for index, tensors in self.optimiser.items()}
+        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+        for index, tensors in state.items():
+            for name, tensor in tensors.items():
+                if tensor.shape == weights[index].shape:
+                    tensors[name] = torch.empty_like(weights[index]).copy_(tensor)
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def own_tensors(network: nn.Module) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ class Evaluation:
 
     Attributes:
         accuracy: share of correct answers, 0..1; the first of tied classes counts as the answer.
-        counts: exact totals.
+        counts: exact totals; empty where a readout is not finite.
         silent: no readout neuron fired for any sample.
         finite: no readout was NaN or infinite.
     """
@@ -44,11 +44,12 @@ def evaluate(network: nn.Module, task: Task, split: Split, *, device: str = "cpu
             correct += (rate.argmax(1) == labels).sum()
             active |= (rate != 0).any()
             finite &= rate.isfinite().all()
+    is_finite = bool(finite.item())
     return Evaluation(
         accuracy=correct.item() / len(split),
-        counts=counter.counts(),
+        counts=counter.counts() if is_finite else Counts(samples=len(split), layers=()),
         silent=not active.item(),
-        finite=bool(finite.item()),
+        finite=is_finite,
     )
 
 

@@ -15,7 +15,7 @@ class Recipe:
     Attributes:
         plan: training.
         entangled: options of a slot share one kernel pair (the smaller use its centre) instead of having their own.
-        norm_scale, head_gain: initial values, see ``initialise``.
+        norm_scale, head_gain, identity: initial values, see ``initialise``.
         recalibration_batches: training batches for the BN statistics of a candidate; 0 keeps the supernet's mixture.
     """
 
@@ -23,6 +23,7 @@ class Recipe:
     entangled: bool = True
     norm_scale: float = 2.0
     head_gain: float = 1.0
+    identity: bool = True
     recalibration_batches: int = 4
 
 

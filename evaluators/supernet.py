@@ -10,7 +10,7 @@ from torch import nn
 
 from evaluators.energy import energy_nj
 from evaluators.evaluation import Evaluation, evaluate, recalibrate
-from evaluators.setting import Setting
+from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
 from spaces.candidate import Candidate, Score
 from spaces.layers import count_parameters, inherit, initialise
@@ -31,8 +31,7 @@ def train_supernet(
     """
     space, recipe = setting.space, setting.recipe
     network = space.network(setting.task.spec, entangled=recipe.entangled)
-    generator = torch_generator(setting.seed, "supernet", "weights")
-    initialise(network, generator, norm_scale=recipe.norm_scale, head_gain=recipe.head_gain)
+    set_initial(network, recipe, torch_generator(setting.seed, "supernet", "weights"))
 
     def path(generator: torch.Generator) -> Candidate:
         draw = int(torch.randint(2**62, (), generator=generator))
@@ -75,6 +74,11 @@ def score_from_supernet(setting: Setting, supernet: nn.Module, candidate: Candid
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
     return score_of(setting, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
+
+
+def set_initial(network: nn.Module, recipe: Recipe, generator: torch.Generator) -> None:
+    """Draws a network's initial weights as the recipe says."""
+    initialise(network, generator, norm_scale=recipe.norm_scale, head_gain=recipe.head_gain, identity=recipe.identity)
 
 
 def build_alone(setting: Setting, candidate: Candidate) -> nn.Module:

@@ -34,6 +34,7 @@ class Config:
     logit_scale: float = 10.0
     norm_scale: float = 2.0
     head_gain: float = 1.0
+    kernel_init: str = "identity"
     recalibration_batches: int = 4
     sampler: str = "evolution"
     spike_weight: float = -0.08
@@ -89,6 +90,7 @@ POSITIVE = ("learning_rate", "logit_scale", "norm_scale", "head_gain", "minutes"
 CHOICES = {
     "supernet_weights": ("entangled", "separate"),
     "loss": ("ce", "mse"),
+    "kernel_init": ("identity", "uniform"),
     "finalist_weights": ("inherited", "fresh"),
 }
 

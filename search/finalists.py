@@ -12,7 +12,7 @@ from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import evaluate
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, failure, score_of
+from evaluators.supernet import build_alone, failure, score_of, set_initial
 from evaluators.training import Epoch, Plan, fit
 from results.folder import RunFolder
 from results.front import named_spread
@@ -20,7 +20,7 @@ from results.ledger import Ledger, Outcome
 from search.goal import Goal
 from spaces.candidate import Score
 from spaces.files import write_atomic
-from spaces.layers import inherit, initialise
+from spaces.layers import inherit
 from spaces.seeds import derive, torch_generator
 
 LOGARITHMIC = ("spikes", "energy_nj", "sops", "macs", "parameters")
@@ -79,8 +79,7 @@ def train_finalist(
         if training.inherited:
             inherit(network, supernet)
         else:
-            recipe, weights = setting.recipe, torch_generator(setting.seed, "finalist", number, "weights")
-            initialise(network, weights, norm_scale=recipe.norm_scale, head_gain=recipe.head_gain)
+            set_initial(network, setting.recipe, torch_generator(setting.seed, "finalist", number, "weights"))
         curve = fit(
             network,
             setting.task,

@@ -70,6 +70,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         entangled=config.supernet_weights == "entangled",
         norm_scale=config.norm_scale,
         head_gain=config.head_gain,
+        identity=config.kernel_init == "identity",
         recalibration_batches=config.recalibration_batches,
     )
     model = ENERGY_MODELS[config.energy_model]

@@ -152,9 +152,14 @@ def share_kernels(options: Iterable[nn.Module]) -> None:
 
 
 def initialise(
-    network: nn.Module, generator: torch.Generator, *, norm_scale: float = 1.0, head_gain: float = 1.0
+    network: nn.Module,
+    generator: torch.Generator,
+    *,
+    norm_scale: float = 1.0,
+    head_gain: float = 1.0,
+    identity: bool = False,
 ) -> None:
-    """Draws all weights from ``generator`` in the order of ``named_modules``.
+    """Draws all weights from ``generator`` in the order of ``modules``.
 
     Convolutions and linear layers are uniform in +-gain / sqrt(fan-in), PyTorch's own default for gain 1.
 
@@ -164,6 +169,9 @@ def initialise(
         norm_scale: initial scale of every normalisation. Above 1 more membranes reach the threshold at the start, which
             is the idea of tdBN (Zheng et al., AAAI 2021).
         head_gain: gain of linear layers, which no normalisation follows.
+        identity: adds 1 to the tap of every convolution behind the stem that passes channel c % c_in on to channel c
+            (as in DiracNets, Zagoruyko & Komodakis, 2017). With a norm scale of 2 every option of a slot then passes on
+            the spikes that it gets, so all paths of a supernet speak the same language to what follows from the start.
     """
     done: set[int] = set()
     for module in network.modules():
@@ -171,10 +179,20 @@ def initialise(
             nn.init.constant_(module.weight, norm_scale)
             nn.init.zeros_(module.bias)
         elif isinstance(module, Conv | Linear) and id(module.weight) not in done:
+            first = not done
             done.add(id(module.weight))
             gain = head_gain if isinstance(module, Linear) else 1.0
             bound = gain / math.sqrt(module.weight[0].numel())
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            if identity and isinstance(module, Conv) and not first:
+                _add_identity(module.weight)
+
+
+@torch.no_grad()
+def _add_identity(weight: Tensor) -> None:
+    c_out, c_in, k, _ = weight.shape
+    channels = torch.arange(c_out)
+    weight[channels, channels % c_in, k // 2, k // 2] += 1
 
 
 def inherit(network: nn.Module, supernet: nn.Module) -> None:

@@ -1,0 +1,42 @@
+"""Small, real pieces shared by tests: a task that can be learnt in seconds, a space, a setting."""
+
+import numpy as np
+import pytest
+import torch
+
+from evaluators.energy import HOROWITZ_45NM_FP32
+from evaluators.setting import Recipe, Setting
+from evaluators.tasks.build import build_task
+from evaluators.tasks.readers.raw import RawData
+from evaluators.training import Plan
+from spaces.autosnn import autosnn
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Two busy processes with two threads each on two cores slow down tenfold."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def task():
+    """Two classes of 8x8 images, bright on the left or on the right: 96 to train, 32 to validate, 32 to test."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(160) % 2
+    images = rng.integers(0, 80, (160, 8, 8, 1)).astype(np.uint8)
+    images[labels == 0, :, :4] += 120
+    images[labels == 1, :, 4:] += 120
+    raw = RawData(x_train=images[:128], y_train=labels[:128], x_test=images[128:], y_test=labels[128:])
+    return build_task(raw, name="sides", val_samples=32)
+
+
+@pytest.fixture(scope="session")
+def setting(task):
+    """AutoSNN at C = 4, T = 2, two epochs."""
+    return Setting(
+        space=autosnn(width=4, timesteps=2, compiled=False),
+        task=task,
+        recipe=Recipe(plan=Plan(epochs=2, batch_size=16, logit_scale=10.0)),
+        model=HOROWITZ_45NM_FP32,
+        seed=0,
+    )

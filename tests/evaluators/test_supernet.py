@@ -1,0 +1,118 @@
+"""Scores out of a supernet: pure, complete, and every way to fail is an outcome."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from evaluators import supernet as supernet_module
+from evaluators.checkpoint import own_tensors
+from evaluators.evaluation import evaluate, recalibrate
+from evaluators.supernet import score_from_supernet, train_supernet
+from spaces.candidate import METRICS, Candidate
+from spaces.layers import Norm, inherit
+
+
+@pytest.fixture(scope="module")
+def supernet(setting):
+    return train_supernet(
+        replace(setting, recipe=replace(setting.recipe, plan=replace(setting.recipe.plan, epochs=8)))
+    )[0]
+
+
+def draws(setting, n):
+    rng = np.random.default_rng(3)
+    return [setting.space.sample(rng) for _ in range(n)]
+
+
+def timeless(score):
+    return replace(score, seconds=0.0)
+
+
+def test_scores_do_not_depend_on_what_was_scored_before(setting, supernet):
+    before = {name: tensor.clone() for name, tensor in own_tensors(supernet).items()}
+    candidates = draws(setting, 6)
+    forwards = [timeless(score_from_supernet(setting, supernet, c)) for c in candidates]
+    backwards = [timeless(score_from_supernet(setting, supernet, c)) for c in reversed(candidates)]
+    assert forwards == backwards[::-1]
+    assert all(torch.equal(before[name], tensor) for name, tensor in own_tensors(supernet).items())
+
+
+def test_a_score_is_complete(setting, supernet):
+    scores = [score_from_supernet(setting, supernet, c) for c in draws(setting, 6)]
+    fine = [score for score in scores if score.state == "ok"]
+    assert len(fine) >= 3
+    for score in fine:
+        assert all(getattr(score, name) is not None for name in METRICS)
+        assert score.fidelity == "supernet"
+        assert score.energy_nj == pytest.approx((score.macs * 4.6 + score.sops * 0.9) / 1000)
+        assert 0 <= score.accuracy <= 1
+        assert score.timesteps == 2
+
+
+def test_accuracy_equals_a_count_of_right_answers(setting, supernet):
+    candidate = draws(setting, 1)[0]
+    network = setting.space.network(setting.task.spec, candidate)
+    inherit(network, supernet)
+    recalibrate(network, setting.task, batch_count=4, batch_size=16, seed=setting.seed)
+    task = setting.task
+    x = (task.validation.images.float() / 255 - torch.tensor(task.mean)[:, None, None]) / torch.tensor(task.std)[
+        :, None, None
+    ]
+    right = 0
+    with torch.no_grad():
+        for image, label in zip(x, task.validation.labels, strict=True):
+            right += int(network(image[None]).mean(0).argmax().item() == label.item())
+    assert evaluate(network, task, task.validation).accuracy == right / len(task.validation)
+
+
+def test_recalibration_gives_the_mean_of_the_statistics_of_its_batches(setting, supernet):
+    candidate = draws(setting, 1)[0]
+    network = setting.space.network(setting.task.spec, candidate)
+    inherit(network, supernet)
+    norm = next(module for module in network.modules() if isinstance(module, Norm))
+    seen = []
+    handle = norm.register_forward_hook(lambda m, i, o: seen.append(i[0].mean((0, 2, 3))))
+    recalibrate(network, setting.task, batch_count=3, batch_size=16, seed=0)
+    handle.remove()
+    assert len(seen) == 3
+    torch.testing.assert_close(norm.running_mean, torch.stack(seen).mean(0))
+    assert norm.momentum == 0.1
+    assert not network.training
+
+
+def test_without_recalibration_the_mixture_is_kept(setting, supernet):
+    candidate = draws(setting, 1)[0]
+    kept = replace(setting, recipe=replace(setting.recipe, recalibration_batches=0))
+    assert timeless(score_from_supernet(kept, supernet, candidate)) != timeless(
+        score_from_supernet(setting, supernet, candidate)
+    )
+
+
+def test_a_silent_candidate_is_infeasible_with_its_reason(setting, supernet):
+    silent = setting.space.network(setting.task.spec)
+    silent.load_state_dict(supernet.state_dict())
+    torch.nn.init.zeros_(silent.head[1].weight)
+    score = score_from_supernet(setting, silent, draws(setting, 1)[0])
+    assert score.state == "infeasible"
+    assert score.error.startswith("silent")
+    assert score.spikes > 0
+
+
+def test_a_candidate_that_goes_nan_has_failed_with_its_reason(setting, supernet):
+    poisoned = setting.space.network(setting.task.spec)
+    poisoned.load_state_dict(supernet.state_dict())
+    torch.nn.init.constant_(poisoned.head[1].weight, float("nan"))
+    score = score_from_supernet(setting, poisoned, draws(setting, 1)[0])
+    assert (score.state, score.error) == ("failed", "the readout is NaN or infinite")
+
+
+def test_a_candidate_that_raises_has_failed_with_its_traceback(setting, supernet, monkeypatch):
+    def broken(network, source):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(supernet_module, "inherit", broken)
+    score = score_from_supernet(setting, supernet, Candidate(dict(draws(setting, 1)[0])))
+    assert (score.state, score.error) == ("failed", "RuntimeError: out of memory")
+    assert "in broken" in score.traceback

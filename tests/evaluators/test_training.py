@@ -1,0 +1,109 @@
+"""Training: it learns, it resumes to the same weights, it names what went wrong."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from evaluators import training as training_module
+from evaluators.checkpoint import own_tensors, read_checkpoint
+from evaluators.supernet import train_supernet
+from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle
+from spaces.layers import initialise
+from spaces.space import Space
+
+
+class Killed(Exception):
+    """Stands for a kill between two steps."""
+
+
+def same(one, other):
+    a, b = own_tensors(one), own_tensors(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_supernet_learns(setting):
+    _, curve = train_supernet(replace(setting, recipe=replace(setting.recipe, plan=Plan(epochs=6, batch_size=16))))
+    assert [epoch.epoch for epoch in curve] == [1, 2, 3, 4, 5, 6]
+    assert curve[-1].loss < curve[0].loss
+
+
+def test_same_seed_same_weights_other_seed_others(setting):
+    first, second = train_supernet(setting)[0], train_supernet(setting)[0]
+    assert same(first, second)
+    assert not same(first, train_supernet(replace(setting, seed=1))[0])
+
+
+@pytest.mark.parametrize("step", [1, 6, 7, 11, 12])
+def test_killed_at_any_step_and_resumed_gives_the_same_weights(setting, tmp_path, step):
+    uninterrupted, curve = train_supernet(setting)
+
+    def kill(done, total):
+        assert total == 12
+        if done == step:
+            raise Killed
+
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Killed):
+        train_supernet(setting, checkpoint=path, match="a", on_step=kill)
+    resumed, resumed_curve = train_supernet(setting, checkpoint=path, match="a")
+    assert same(uninterrupted, resumed)
+    assert resumed_curve == curve
+    again, _ = train_supernet(
+        setting, checkpoint=path, match="a", on_step=lambda done, total: pytest.fail("trained again")
+    )
+    assert same(uninterrupted, again)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other match"])
+def test_a_damaged_or_foreign_checkpoint_is_trained_anew(setting, tmp_path, damage):
+    uninterrupted, _ = train_supernet(setting)
+    path = tmp_path / "checkpoint.safetensors"
+    train_supernet(setting, checkpoint=path, match="a")
+    content = path.read_bytes()
+    damaged = {"truncated": content[: len(content) // 2], "garbage": b"\xff" * 100, "empty": b""}
+    path.write_bytes(damaged.get(damage, content))
+    match = "b" if damage == "other match" else "a"
+    assert read_checkpoint(path, match=match) is None
+    resumed, _ = train_supernet(setting, checkpoint=path, match=match)
+    assert same(uninterrupted, resumed)
+    assert read_checkpoint(path, match=match) is not None
+
+
+def test_nothing_is_seeded_or_drawn_globally(setting):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train_supernet(setting)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_divergence_is_named(setting, monkeypatch):
+    monkeypatch.setattr(training_module, "loss_of", lambda readout, labels, plan: readout.sum() * float("nan"))
+    with pytest.raises(TrainingError, match=r"loss nan in epoch 1 of 2 .* lower it with --learning-rate"):
+        train_supernet(setting)
+
+
+def test_single_network_trains_without_a_path(setting, task):
+    space: Space = setting.space
+    network = space.network(task.spec, next(space.all()))
+    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0)
+    curve = fit(network, task, Plan(epochs=8, batch_size=16, logit_scale=10.0), seed=0)
+    assert curve[-1].loss < 0.7 * curve[0].loss
+
+
+def test_one_cycle_by_hand():
+    rates = [one_cycle(step, 100, 1.0) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert max(rates) == rates[30] == pytest.approx(1.0)
+    assert rates[15] == pytest.approx((1 + 1 / 25) / 2)
+    assert rates[65] == pytest.approx((1 + 1 / 25_000) / 2, rel=1e-3)
+    assert rates[99] < 2e-3
+    assert one_cycle(0, 1, 1.0) == pytest.approx(1 / 25)
+
+
+def test_losses_by_hand():
+    readout = torch.tensor([[[0.2, 0.8]], [[0.4, 0.6]]])  # T = 2, one sample, mean 0.3, 0.7
+    labels = torch.tensor([1])
+    expected = torch.log(1 + torch.exp(torch.tensor((0.3 - 0.7) * 10.0)))
+    assert loss_of(readout, labels, Plan(epochs=1, logit_scale=10.0)).item() == pytest.approx(expected.item())
+    assert loss_of(readout, labels, Plan(epochs=1, loss="mse")).item() == pytest.approx((0.09 + 0.09) / 2)
