@@ -138,7 +138,7 @@ def search_parser() -> Parser:
     add(supernet, "kernel_init", "identity (options pass spikes on at the start, so paths agree) or uniform")
     add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)
     add(supernet, "head_gain", "initial gain of the readout's weights", float)
-    add(supernet, "recalibration_batches", "training batches for a candidate's BN statistics; 0 switches it off", int)
+    add(supernet, "recalibration_samples", "training samples for a candidate's BN statistics; 0 switches it off", int)
 
     finalists = parser.add_argument_group("finalists: the candidates that are trained")
     add(finalists, "finalists", "how many, spread over the front: its ends and its knee, then the farthest", int)

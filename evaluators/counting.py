@@ -150,13 +150,10 @@ class Counter:
         self._tallies[name, what] = self._tallies.get((name, what), 0) + number
 
     def _add_map(self, name: str, what: str, tensor: Tensor, timed: int) -> None:
-        """Adds a binary tensor's events by position; whole numbers below 2^24 in float32, then float64: exact."""
-        events = tensor.detach()
-        if _product(events.shape[:timed]) >= EXACT_FLOAT32:
-            summed = events.sum(tuple(range(timed)), dtype=torch.float64)
-        else:
-            summed = events.sum(tuple(range(timed)), dtype=torch.float32).double()
-        key = (name, what)
+        """Adds a binary tensor's events by position; a tensor that several layers see is summed once."""
+        if not hasattr(tensor, "events"):
+            tensor.events = _events(tensor, timed)
+        summed, key = tensor.events, (name, what)
         self._maps[key] = self._maps[key] + summed if key in self._maps else summed
 
 
@@ -212,8 +209,23 @@ def _weights(layer: nn.Module) -> Tensor:
     return (layer.kernel() if isinstance(layer, Conv) else layer.weight).detach()
 
 
+def _events(tensor: Tensor, timed: int) -> Tensor:
+    """Events of a binary tensor by position, float64; exact, for sums of whole numbers below 2^24 are so in float32."""
+    rows = tensor.detach().flatten(0, timed - 1)
+    exact = torch.float32 if rows.shape[0] < EXACT_FLOAT32 else torch.float64
+    if rows.dim() == 2:
+        return rows.sum(0, dtype=exact).double()
+    shape = rows.movedim(1, -1).shape[1:]  # as it lies in memory: channels last
+    rows = rows.movedim(1, -1).flatten(1).to(exact)
+    return (rows.new_ones(rows.shape[0]) @ rows).double().view(shape).movedim(-1, 0)
+
+
 def _check_binary(name: str, output: Tensor) -> None:
-    odd = output[(output != 0) & (output != 1)]
+    flat = output.detach().movedim(2, -1).flatten()
+    low, high = flat.aminmax()
+    if low >= 0 and high <= 1 and flat.square().sum(dtype=torch.float64) == flat.sum(dtype=torch.float64):
+        return
+    odd = flat[(flat != 0) & (flat != 1)]
     if odd.numel() and not bool(odd.isnan().any()):
         raise SpaceError(f"layer {name} declares binary spikes but emits {odd[0].item():g}; declare its true kind")
 

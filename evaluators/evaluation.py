@@ -1,6 +1,7 @@
 """Evaluation of one network on one split: accuracy, exact counts, whether it is silent; and its BN recalibration."""
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -54,10 +55,8 @@ def evaluate(network: nn.Module, task: Task, split: Split, *, device: str = "cpu
 
 
 @torch.no_grad()
-def recalibrate(
-    network: nn.Module, task: Task, *, batch_count: int, batch_size: int, seed: int, device: str = "cpu"
-) -> None:
-    """Replaces the BN statistics by the mean over ``batch_count`` training batches, the same for every candidate.
+def recalibrate(network: nn.Module, task: Task, *, samples: int, seed: int, device: str = "cpu") -> None:
+    """Replaces the BN statistics by those of ``samples`` training samples, the same for every candidate.
 
     Statistics inherited from a supernet are a mixture over paths and fit none of them (Guo et al., ECCV 2020).
     """
@@ -68,8 +67,9 @@ def recalibrate(
         norm.momentum = None  # cumulative mean
     network.train()
     order = torch_generator(seed, "recalibration")
-    stream = batches(task, task.train, batch_size=batch_size, device=device, generator=order, drop_last=True)
-    for images, _ in itertools.islice(stream, batch_count):
+    size = min(samples, BATCH)
+    stream = batches(task, task.train, batch_size=size, device=device, generator=order, drop_last=True)
+    for images, _ in itertools.islice(stream, math.ceil(samples / size)):
         network(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -16,7 +16,7 @@ class Recipe:
         plan: training.
         entangled: options of a slot share one kernel pair (the smaller use its centre) instead of having their own.
         norm_scale, head_gain, identity: initial values, see ``initialise``.
-        recalibration_batches: training batches for the BN statistics of a candidate; 0 keeps the supernet's mixture.
+        recalibration_samples: training samples for the BN statistics of a candidate; 0 keeps the supernet's mixture.
     """
 
     plan: Plan
@@ -24,7 +24,7 @@ class Recipe:
     norm_scale: float = 2.0
     head_gain: float = 1.0
     identity: bool = True
-    recalibration_batches: int = 4
+    recalibration_samples: int = 128
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,15 +61,8 @@ def score_from_supernet(setting: Setting, supernet: nn.Module, candidate: Candid
     try:
         network = build_alone(setting, candidate)
         inherit(network, supernet)
-        if setting.recipe.recalibration_batches:
-            recalibrate(
-                network,
-                setting.task,
-                batch_count=setting.recipe.recalibration_batches,
-                batch_size=setting.recipe.plan.batch_size,
-                seed=setting.seed,
-                device=setting.device,
-            )
+        if samples := setting.recipe.recalibration_samples:
+            recalibrate(network, setting.task, samples=samples, seed=setting.seed, device=setting.device)
         evaluation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)

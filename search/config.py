@@ -27,7 +27,7 @@ class Config:
     val_samples: int | None = None
     seed: int = 0
     supernet_weights: str = "entangled"
-    supernet_epochs: int = 12
+    supernet_epochs: int = 6
     batch_size: int = 32
     learning_rate: float = 4e-3
     loss: str = "ce"
@@ -35,7 +35,7 @@ class Config:
     norm_scale: float = 2.0
     head_gain: float = 1.0
     kernel_init: str = "identity"
-    recalibration_batches: int = 4
+    recalibration_samples: int = 128
     sampler: str = "evolution"
     spike_weight: float = -0.08
     objectives: tuple[str, ...] = ("accuracy", "spikes", "energy_nj")
@@ -44,7 +44,7 @@ class Config:
     minutes: float | None = None
     batch: int = 20
     finalists: int = 3
-    finalist_epochs: int = 10
+    finalist_epochs: int = 5
     finalist_weights: str = "inherited"
     energy_model: str = "horowitz-45nm-fp32"
     device: str = "auto"
@@ -79,7 +79,7 @@ LOWEST = {
     "seed": 0,
     "supernet_epochs": 1,
     "batch_size": 2,
-    "recalibration_batches": 0,
+    "recalibration_samples": 0,
     "candidates": 1,
     "batch": 1,
     "finalists": 0,

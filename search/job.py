@@ -71,7 +71,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         norm_scale=config.norm_scale,
         head_gain=config.head_gain,
         identity=config.kernel_init == "identity",
-        recalibration_batches=config.recalibration_batches,
+        recalibration_samples=config.recalibration_samples,
     )
     model = ENERGY_MODELS[config.energy_model]
     return Setting(space=space, task=task, recipe=recipe, model=model, seed=config.seed, device=config.device)

@@ -29,7 +29,7 @@ def network_of(cell, *, zeros=0.0):
     """A network that spikes in every layer, some of its weights zero."""
     network = SPACE.network(SPEC, Candidate(cell))
     generator = torch.Generator().manual_seed(0)
-    initialise(network, generator, norm_scale=2.0, head_gain=10.0)
+    initialise(network, generator, norm_scale=2.0, head_gain=10.0, identity=True)
     for module in network.modules():
         if isinstance(module, Conv | Linear) and zeros:
             module.weight.data[torch.rand(module.weight.shape, generator=generator) < zeros] = 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluators import evaluation as evaluation_module
 from evaluators import supernet as supernet_module
 from evaluators.checkpoint import own_tensors
 from evaluators.evaluation import evaluate, recalibrate
@@ -55,7 +56,7 @@ def test_accuracy_equals_a_count_of_right_answers(setting, supernet):
     candidate = draws(setting, 1)[0]
     network = setting.space.network(setting.task.spec, candidate)
     inherit(network, supernet)
-    recalibrate(network, setting.task, batch_count=4, batch_size=16, seed=setting.seed)
+    recalibrate(network, setting.task, samples=64, seed=setting.seed)
     task = setting.task
     x = (task.validation.images.float() / 255 - torch.tensor(task.mean)[:, None, None]) / torch.tensor(task.std)[
         :, None, None
@@ -67,24 +68,27 @@ def test_accuracy_equals_a_count_of_right_answers(setting, supernet):
     assert evaluate(network, task, task.validation).accuracy == right / len(task.validation)
 
 
-def test_recalibration_gives_the_mean_of_the_statistics_of_its_batches(setting, supernet):
+@pytest.mark.parametrize("samples", [48, 96])
+def test_recalibration_gives_the_statistics_of_its_samples(setting, supernet, samples, monkeypatch):
+    monkeypatch.setattr(evaluation_module, "BATCH", 48)
     candidate = draws(setting, 1)[0]
     network = setting.space.network(setting.task.spec, candidate)
     inherit(network, supernet)
     norm = next(module for module in network.modules() if isinstance(module, Norm))
     seen = []
-    handle = norm.register_forward_hook(lambda m, i, o: seen.append(i[0].mean((0, 2, 3))))
-    recalibrate(network, setting.task, batch_count=3, batch_size=16, seed=0)
+    handle = norm.register_forward_hook(lambda m, i, o: seen.append(i[0]))
+    recalibrate(network, setting.task, samples=samples, seed=0)
     handle.remove()
-    assert len(seen) == 3
-    torch.testing.assert_close(norm.running_mean, torch.stack(seen).mean(0))
+    assert sum(len(batch) for batch in seen) == samples
+    torch.testing.assert_close(norm.running_mean, torch.stack([batch.mean((0, 2, 3)) for batch in seen]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([batch.var((0, 2, 3)) for batch in seen]).mean(0))
     assert norm.momentum == 0.1
     assert not network.training
 
 
 def test_without_recalibration_the_mixture_is_kept(setting, supernet):
     candidate = draws(setting, 1)[0]
-    kept = replace(setting, recipe=replace(setting.recipe, recalibration_batches=0))
+    kept = replace(setting, recipe=replace(setting.recipe, recalibration_samples=0))
     assert timeless(score_from_supernet(kept, supernet, candidate)) != timeless(
         score_from_supernet(setting, supernet, candidate)
     )

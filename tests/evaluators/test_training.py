@@ -86,9 +86,9 @@ def test_divergence_is_named(setting, monkeypatch):
 def test_single_network_trains_without_a_path(setting, task):
     space: Space = setting.space
     network = space.network(task.spec, next(space.all()))
-    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0)
+    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, identity=True)
     curve = fit(network, task, Plan(epochs=8, batch_size=16, logit_scale=10.0), seed=0)
-    assert curve[-1].loss < 0.7 * curve[0].loss
+    assert curve[-1].loss < 0.8 * curve[0].loss
 
 
 def test_one_cycle_by_hand():
