@@ -60,22 +60,25 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes a safetensors file so that ``path`` is always whole: the old one or the new one.
 
+    The metadata stand as one JSON text under ``about``, so that the same content gives the same bytes.
+
     Raises:
         RunError: the file cannot be written, e.g. on a full disk; an old file is left as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata=dict(metadata)))
+    about = json.dumps(dict(metadata), sort_keys=True)
+    write_atomic(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata={"about": about}))
 
 
 def read_tensors(path: Path, *, match: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
     """Tensors and metadata of a file; None if there is none, or it is damaged, or its ``match`` is another."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {}).get("about", "{}"))
             if metadata.get("match") != match:
                 return None
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, ValueError):
         return None
 
 

@@ -18,12 +18,10 @@ from results.folder import RunFolder
 from results.front import named_spread
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
-from spaces.candidate import Score
+from spaces.candidate import COUNT_LIKE, Score
 from spaces.files import write_atomic
 from spaces.layers import inherit
 from spaces.seeds import derive, torch_generator
-
-LOGARITHMIC = ("spikes", "energy_nj", "sops", "macs", "parameters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,7 @@ def pick(outcomes: Sequence[Outcome], goal: Goal, k: int) -> list[Finalist]:
     """Up to ``k`` finalists of the searched outcomes' front: its ends, its knee, then the farthest from those."""
     scored = [outcome for outcome in outcomes if outcome.batch >= 0 and outcome.score.state == "ok"]
     values = goal.values([outcome.score for outcome in scored])
-    log = [name in LOGARITHMIC for name in goal.objectives]
+    log = [name in COUNT_LIKE for name in goal.objectives]
     picks = named_spread(values, goal.senses, k, log=log, names=goal.objectives) if scored else []
     return [Finalist(outcome=scored[index], picked_as=why) for index, why in picks]
 

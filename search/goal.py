@@ -44,6 +44,13 @@ class Goal:
         """+1 for each objective to maximise, -1 to minimise."""
         return tuple(SENSES[name] for name in self.objectives)
 
+    @property
+    def spelled(self) -> list[str]:
+        """Objectives with their senses, as ``accuracy:max``."""
+        return [
+            f"{name}:{'max' if sense > 0 else 'min'}" for name, sense in zip(self.objectives, self.senses, strict=True)
+        ]
+
     def values(self, scores: Sequence[Score]) -> np.ndarray:
         """Objectives as float64 [n, objectives]; NaN where a score lacks one."""
         rows = [[math.nan if (v := getattr(s, name)) is None else v for name in self.objectives] for s in scores]

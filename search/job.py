@@ -147,7 +147,7 @@ def load_config_task(config: Config) -> Task:
 
 def describe(config: Config, task: Task, space: Space) -> dict[str, Any]:
     """What stands in config.json; ``match`` is what a resume must agree with."""
-    match = config.match() | {"objectives": list(config.objectives), "data_sha256": task.provenance["sha256"]}
+    match = config.match() | {"objectives": make_goal(config).spelled, "data_sha256": task.provenance["sha256"]}
     return {
         "match": match,
         "config": to_json(config),

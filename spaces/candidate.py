@@ -82,3 +82,4 @@ class Score:
 
 
 METRICS = ("accuracy", "spikes", "energy_nj", "sops", "macs", "parameters", "timesteps")
+COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")  # span magnitudes: compared on a log scale

@@ -47,6 +47,7 @@ def render(run: Gathered) -> str:
         result=words.result(cards),
         cards=cards,
         objectives=words.aims(run),
+        start="from new weights" if match.get("finalist_weights") == "fresh" else "on from the supernet's weights",
         constraints=[str(one) for one in match.get("constraints") or []],
         front=_front_rows(run),
         varied=_varied(run),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from results.front import named_spread
 from results.ledger import Outcome
 from results.report.gather import Gathered
+from spaces.candidate import COUNT_LIKE
 
 THIN = "\u202f"  # narrow no-break space, between thousands and before units
 
@@ -30,7 +31,6 @@ SHORT = {
     "timesteps": "T",
     "seconds": "seconds",
 }
-COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")
 
 
 def number(value: float | None) -> str:
