@@ -1,0 +1,312 @@
+"""The command line as its users meet it: help that teaches, errors in one line, whole runs, kill -9 and resume."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import launch
+from search.config import Config, from_json, to_json
+from spaces.errors import SearchError
+from spaces.neurons.neuron import NEURONS
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--width", "3", "--timesteps", "2", "--candidates", "12", "--batch", "5", "--supernet-epochs", "3"]
+SMALL += ["--finalists", "2", "--finalist-epochs", "2", "--batch-size", "16", "--threads", "1", "--no-compile"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """An .npz of two classes of 8x8 images."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(160) % 2
+    images = rng.integers(0, 80, (160, 8, 8)).astype(np.uint8)
+    images[labels == 0, :, :4] += 120
+    images[labels == 1, :, 4:] += 120
+    path = tmp_path_factory.mktemp("data") / "sides.npz"
+    np.savez(path, x_train=images[:128], y_train=labels[:128], x_test=images[128:], y_test=labels[128:])
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert launch.main(["--data", str(data), *SMALL, "--out", str(out)]) == 0
+    return out
+
+
+def digest(run):
+    """All that equal runs share: every table cell but seconds, and every byte of the finalists' weights."""
+    with (run / "candidates.csv").open() as file:
+        rows = [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+    stored = {}
+    for home in sorted((run / "finalists").iterdir()):
+        metrics = json.loads((home / "metrics.json").read_text())
+        metrics.pop("seconds")
+        stored[home.name] = (
+            metrics,
+            (home / "weights.safetensors").read_bytes(),
+            (home / "architecture.json").read_text(),
+        )
+    return rows, stored
+
+
+def error_of(capsys, args):
+    """The one line that bad input ends in."""
+    assert launch.main(args) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_a_run_leaves_everything(whole):
+    assert {"config.json", "ledger.jsonl", "candidates.csv", "pareto.csv", "supernet.safetensors", "report.html"} <= {
+        path.name for path in whole.iterdir()
+    }
+    rows, stored = digest(whole)
+    assert len(rows) == 12 + len(stored)
+    assert len({tuple(row[f"param.slot{i}"] for i in range(1, 6)) for row in rows[:12]}) == 12
+    assert 1 <= len(stored) <= 2
+    for metrics, _, architecture in stored.values():
+        assert {"test_accuracy", "val_accuracy", "spikes", "energy_nj", "seed"} <= set(metrics)
+        assert json.loads(architecture)["candidate"] == metrics["candidate"]
+        assert sum(layer["energy_nj"] for layer in metrics["layers"]) == pytest.approx(metrics["energy_nj"])
+        assert sum(layer["spikes"] or 0 for layer in metrics["layers"]) == pytest.approx(metrics["spikes"])
+    assert max(metrics["test_accuracy"] for metrics, _, _ in stored.values()) > 0.7
+
+
+def test_the_same_command_again_changes_nothing(whole, data):
+    before = (whole / "ledger.jsonl").read_bytes()
+    assert launch.main(["--data", str(data), *SMALL, "--out", str(whole)]) == 0
+    assert (whole / "ledger.jsonl").read_bytes() == before
+
+
+def test_resume_and_report_of_a_finished_run(whole, capsys):
+    before = digest(whole)
+    (whole / "report.html").unlink()
+    assert launch.main(["report", str(whole)]) == 0
+    assert capsys.readouterr().out.strip() == str(whole / "report.html")
+    assert launch.main(["resume", str(whole)]) == 0
+    assert digest(whole) == before
+
+
+def test_killed_with_9_at_random_moments_and_resumed_ends_the_same(whole, data, tmp_path):
+    """The run is killed when its files say that it has come to a new moment of its life, then at random times."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-W", "ignore", "launch.py", "--data", str(data), *SMALL, "--out", str(out)]
+    moments = [
+        lambda: (out / "config.json").exists(),
+        lambda: any((out / "checkpoints").glob("supernet*")),
+        lambda: (out / "supernet.safetensors").exists(),
+        lambda: lines(out) >= 3,
+        lambda: lines(out) >= 8,
+        lambda: any((out / "checkpoints").glob("finalist*")),
+        lambda: any((out / "finalists").glob("*/weights.safetensors")),
+    ]
+    kills = 0
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for moment in moments:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        while process.poll() is None and not moment():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 4
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert digest(out) == digest(whole)
+
+
+def lines(out):
+    ledger = out / "ledger.jsonl"
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+
+
+def test_a_run_of_another_configuration_says_what_differs(whole, data, capsys):
+    message = error_of(capsys, ["--data", str(data), *SMALL, "--out", str(whole), "--seed", "7", "--loss", "mse"])
+    assert "seed" in message
+    assert "run has 0, now 7" in message
+    assert "loss" in message
+
+
+def test_data_that_changed_are_noticed(whole, data, tmp_path, capsys):
+    copy, changed = tmp_path / "run", tmp_path / data.name
+    shutil.copytree(whole, copy)
+    config = json.loads((copy / "config.json").read_text())
+    arrays = dict(np.load(data))
+    arrays["x_train"][0, 0, 0] ^= 1
+    np.savez(changed, **arrays)
+    args = ["--data", str(changed), *SMALL, "--out", str(copy)]
+    assert "data_sha256" in error_of(capsys, args) or config["match"]["data"] != str(changed)
+
+
+def test_a_locked_run_names_its_holder(whole, capsys):
+    from results.folder import RunFolder, lock
+
+    with lock(RunFolder(whole)):
+        message = error_of(capsys, ["resume", str(whole)])
+    assert f"pid {os.getpid()}" in message
+
+
+def test_a_corrupt_line_in_the_ledger_is_named_and_nothing_is_lost(whole, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(whole, copy)
+    ledger = copy / "ledger.jsonl"
+    content = ledger.read_bytes().split(b"\n")
+    content[3] = content[3][:20]
+    ledger.write_bytes(b"\n".join(content))
+    message = error_of(capsys, ["resume", str(copy)])
+    assert "line 4" in message
+    assert ledger.read_bytes() == b"\n".join(content)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_afterwards(whole, data, tmp_path):
+    out = tmp_path / "run"
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); import launch; "
+    code = limit + "sys.exit(launch.main(sys.argv[1:]))"
+    args = ["--data", str(data), *SMALL, "--out", str(out)]
+    full = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *args], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert full.returncode == 2
+    assert full.stderr.startswith("error: ")
+    assert full.stderr.count("\n") == 1
+    assert launch.main(args) == 0
+    assert digest(out) == digest(whole)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["serch"], "unknown verb 'serch' (did you mean 'search'?)"),
+        (["--space", "autosn"], "unknown space 'autosn' (did you mean 'autosnn'?)"),
+        (["--sampler", "evolutoin"], "did you mean 'evolution'?"),
+        (["--data", "digitz"], "did you mean 'digits'?"),
+        (["--data", "nowhere/at/all.npz"], "nowhere/at/all.npz"),
+        (["--objectives", "acuracy"], "did you mean 'accuracy'?"),
+        (["--widht", "3"], "did you mean '--width'?"),
+        (["--width", "0"], "--width 0 is out of range"),
+        (["--width", "-3"], "--width -3"),
+        (["--width", "x"], "--width"),
+        (["--timesteps", "0"], "--timesteps 0"),
+        (["--learning-rate", "nan"], "--learning-rate nan"),
+        (["--learning-rate", "-1"], "--learning-rate -1"),
+        (["--spike-weight", "inf"], "--spike-weight inf"),
+        (["--minutes", "0"], "--minutes 0"),
+        (["--neuron", "plf"], "did you mean 'plif'?"),
+        (["--loss", "mae"], "--loss"),
+        (["--max", "energy=5"], "did you mean 'energy_nj'?"),
+        (["--max", "energy_nj"], "COLUMN=NUMBER"),
+        (["--min", "accuracy=nan"], "finite"),
+        (["--min", "spikes=9", "--max", "spikes=3"], "contradict"),
+        (["--energy-model", "horowitz"], "did you mean 'horowitz-45nm-fp32'?"),
+        (["--device", "cuda:99"], "--device 'cuda:99'"),
+        (["--device", "tpu"], "--device 'tpu'"),
+        (["--train-samples", "1000000"], "1000000"),
+        (["--data", "cifar10", "--data-dir", "nowhere"], "--download"),
+        (["resume"], "RUN"),
+        (["resume", "no/such/run"], "no/such/run"),
+        (["report", "tests"], "config.json"),
+        (["spaces", "autosn"], "did you mean 'autosnn'?"),
+        (["spaces", "autosnn", "more"], "unexpected argument 'more'"),
+        (["--out", "spaces", "--width", "3", "--timesteps", "1"], "spaces"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_value_and_the_way_out(args, words, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert words in error_of(capsys, args)
+
+
+def test_images_too_small_and_one_class_are_named(tmp_path, capsys):
+    for name, images, labels, words in (
+        ("small", np.zeros((40, 7, 7), np.uint8), np.arange(40) % 2, "7x7 pixels are too small"),
+        ("one", np.zeros((40, 8, 8), np.uint8), np.zeros(40, int), "class"),
+    ):
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+        assert words in error_of(capsys, ["--data", str(path), "--out", str(tmp_path / name)])
+        assert not (tmp_path / name).exists()
+
+
+def test_spaces_lists_and_describes(capsys):
+    assert launch.main(["spaces"]) == 0
+    listed = capsys.readouterr().out
+    assert "autosnn" in listed
+    assert "3,125 candidates" in listed
+    assert launch.main(["spaces", "autosnn"]) == 0
+    described = capsys.readouterr().out
+    assert "slot5: skip, SCB_k3, SCB_k5, SRB_k3, SRB_k5" in described
+    assert "max-pool" in described
+
+
+def test_help_names_every_option_and_choice(capsys):
+    for args in ([], ["--help"], ["search", "--help"]):
+        assert launch.main(args) == 0
+        text = capsys.readouterr().out
+        for name in NEURONS:
+            assert name in text
+        for option in (
+            "--space",
+            "--data",
+            "--objectives",
+            "--max",
+            "--sampler",
+            "--finalists",
+            "--no-compile",
+            "resume",
+        ):
+            assert option in text
+
+
+def test_configurations_survive_json():
+    config = launch.parse_search(
+        ["--max", "spikes=9000", "--objectives", "accuracy,sops", "--minutes", "3", "--no-verify"]
+    )
+    assert from_json(json.loads(json.dumps(to_json(config)))) == config
+    assert config.constraints == ("spikes<=9000",)
+    assert not config.verify
+    assert launch.parse_search([]) == Config()
+
+
+OPTIONS = sorted(option for option in launch.search_parser()._option_string_actions if option.startswith("--"))
+WORDS = st.one_of(
+    st.sampled_from(
+        [*OPTIONS, "search", "resume", "nan", "-inf", "1e999", "0", "-1", "autosnn", "digits", "accuracy=1"]
+    ),
+    st.text(max_size=12),
+    st.integers(-(10**30), 10**30).map(str),
+    st.floats().map(str),
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(WORDS, max_size=8))
+@example(["--max=", "x"])
+@example(["--objectives", ""])
+@example(["--seed", "1" * 5000])
+@example(["--width", "١٢"])
+@example(["--data", "\0"])
+def test_any_words_parse_or_end_in_one_clear_line(words):
+    """At least 200 malformed command lines: a configuration or a SearchError, never a traceback."""
+    if any(word in ("-h", "--help") for word in words):
+        return
+    try:
+        config = launch.parse_search(words)
+    except SearchError as error:
+        assert str(error).strip()  # noqa: PT017
+    else:
+        assert from_json(to_json(config)) == config
