@@ -74,7 +74,7 @@ def load_task(
     """Load a data set and split it.
 
     The validation split is a stratified part of the official training split, chosen by ``seed``: ``val_samples``
-    images, by default 20 % of the digits and a sixth of the others, at most 10 000. The test split is the official one;
+    images, by default 20 % of the digits and a sixth of the others (of ``train_samples``), at most 2 000. The test split is the official one;
     that of the digits, which have none, is chosen by a fixed seed. So the test split never depends on ``seed``,
     and test figures compare across seeds.
 
