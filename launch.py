@@ -236,8 +236,10 @@ def _carry_out(job) -> int:  # noqa: ANN001
     warnings.showwarning = lambda message, *rest: console.print(f"note: {message}", highlight=False, soft_wrap=True)
     try:
         folder = job(console)
-    except KeyboardInterrupt:
-        console.print("interrupted; all so far is kept: go on with `python launch.py resume RUN`", highlight=False)
+    except KeyboardInterrupt as interrupt:
+        run = interrupt.args[0] if interrupt.args else None
+        way_on = f"all so far is kept: go on with `python launch.py resume {run}`" if run else "nothing was begun"
+        console.print(f"interrupted; {way_on}", highlight=False, soft_wrap=True)
         return 130
     print(summary(folder))
     return 0

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
 from results.folder import RunFolder, create_or_open, default_path, lock, open_existing
-from results.ledger import Ledger
+from results.ledger import Ledger, Outcome, read
 from results.report import write_report
 from results.table import write_tables
 from search.config import Config, from_json, to_json
@@ -124,11 +124,10 @@ def resume(path: Path, *, console: Console) -> RunFolder:
 
 
 def refresh(path: Path) -> RunFolder:
-    """Writes tables and report of the run in a folder anew, finished or not."""
+    """Writes tables and report of the run in a folder anew: finished, cut off, or still running elsewhere."""
     folder = open_existing(path)
     config = from_json(folder.read_config()["config"])
-    with lock(folder), Ledger.open(folder.ledger) as ledger:
-        publish(folder, ledger, make_space(config), make_goal(config))
+    publish(folder, read(folder.ledger)[0], make_space(config), make_goal(config))
     return folder
 
 
@@ -160,22 +159,26 @@ def describe(config: Config, task: Task, space: Space) -> dict[str, Any]:
     }
 
 
-def publish(folder: RunFolder, ledger: Ledger, space: Space, goal: Goal) -> None:
+def publish(folder: RunFolder, outcomes: Sequence[Outcome], space: Space, goal: Goal) -> None:
     """Writes candidates.csv, pareto.csv and report.html from what the run holds."""
-    write_tables(folder, ledger.outcomes, goal.objectives, goal.senses, list(space.blanks))
+    write_tables(folder, outcomes, goal.objectives, goal.senses, list(space.blanks))
     write_report(folder)
 
 
 def _run(folder: RunFolder, config: Config, goal: Goal, setting: Setting, console: Console) -> RunFolder:
     threads = config.threads or torch.get_num_threads()
+    if console.is_terminal:
+        console.print(f"run folder: {folder.path}", highlight=False)
     with lock(folder), Ledger.open(folder.ledger) as ledger, _threads(threads), stages(console) as stage:
         try:
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, setting, match, stage)
             _search(config, goal, setting, supernet, ledger, stage)
             _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(str(folder.path)) from None
         finally:  # also after Ctrl-C or an error: what there is can be read
-            publish(folder, ledger, setting.space, goal)
+            publish(folder, ledger.outcomes, setting.space, goal)
     return folder
 
 

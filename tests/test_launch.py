@@ -310,3 +310,32 @@ def test_any_words_parse_or_end_in_one_clear_line(words):
         assert str(error).strip()  # noqa: PT017
     else:
         assert from_json(to_json(config)) == config
+
+
+def test_ctrl_c_keeps_everything_and_says_how_to_go_on(whole, data, tmp_path):
+    out = tmp_path / "run"
+    args = ["--data", str(data), *SMALL, "--out", str(out)]
+    command = [sys.executable, "-W", "ignore", "launch.py", *args]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL)
+    while lines(out) < 4:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert f"resume {out}" in errors
+    assert (out / "report.html").exists()
+    assert launch.main(["resume", str(out)]) == 0
+    assert digest(out) == digest(whole)
+
+
+def test_report_of_a_run_that_is_still_running(whole, tmp_path):
+    from results.folder import RunFolder, lock
+
+    copy = tmp_path / "run"
+    shutil.copytree(whole, copy)
+    ledger = copy / "ledger.jsonl"
+    ledger.write_bytes(ledger.read_bytes()[:-20])  # a line is just being written
+    before = ledger.read_bytes()
+    with lock(RunFolder(copy)):
+        assert launch.main(["report", str(copy)]) == 0
+    assert ledger.read_bytes() == before

@@ -74,9 +74,9 @@ def load_task(
     """Load a data set and split it.
 
     The validation split is a stratified part of the official training split, chosen by ``seed``: ``val_samples``
-    images, by default 20 % of the digits and a sixth of the others (of ``train_samples``), at most 2 000. The test split is the official one;
-    that of the digits, which have none, is chosen by a fixed seed. So the test split never depends on ``seed``,
-    and test figures compare across seeds.
+    images, by default 20 % of the digits and a sixth of the others (of ``train_samples``), at most 2 000. The test
+    split is the official one; that of the digits, which have none, is chosen by a fixed seed. So the test split never
+    depends on ``seed``, and test figures compare across seeds.
 
     Args:
         name_or_path: one of DATA_SETS, an ``.npz`` (see ``read_npz``), or a folder with ``train/`` and ``test/``
