@@ -67,11 +67,12 @@ def train_finalist(
     finalist that raises is a failed outcome.
     """
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
+    checkpoint = folder.checkpoints / f"finalist-{number}.safetensors"
     for outcome in ledger.outcomes:
         if outcome.score.fidelity == "trained" and outcome.candidate == candidate:
+            checkpoint.unlink(missing_ok=True)
             return outcome
     start = time.perf_counter()
-    checkpoint = folder.checkpoints / f"finalist-{number}.safetensors"
     try:
         network = build_alone(setting, candidate)
         if training.inherited:

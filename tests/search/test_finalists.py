@@ -1,0 +1,110 @@
+"""Finalists: who is picked, what is stored, and that a failing one is an outcome."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from evaluators.evaluation import evaluate
+from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.training import Plan
+from results.folder import create_or_open
+from results.ledger import Ledger, Outcome, read
+from results.report import write_report
+from search import finalists as finalists_module
+from search.finalists import Training, pick, train_finalist
+from search.goal import Goal
+from spaces.candidate import Candidate, Score
+from spaces.seeds import numpy_generator
+
+GOAL = Goal(objectives=("accuracy", "spikes"))
+
+
+@pytest.fixture(scope="module")
+def supernet(setting):
+    return train_supernet(replace(setting, recipe=replace(setting.recipe, plan=Plan(epochs=6, batch_size=16))))[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return create_or_open(tmp_path / "run", config={"match": {"objectives": GOAL.spelled}})
+
+
+def searched(setting, supernet, ledger, n=6):
+    rng = numpy_generator(0)
+    for number in range(n):
+        candidate = setting.space.sample(rng)
+        ledger.append(Outcome(number, 0, candidate, score_from_supernet(setting, supernet, candidate)))
+
+
+def train(setting, supernet, folder, ledger, *, inherited=True, epochs=3):
+    training = Training(plan=replace(setting.recipe.plan, epochs=epochs), inherited=inherited)
+    (finalist, *_) = pick(ledger.outcomes, GOAL, 1)
+    options = {"folder": folder, "ledger": ledger, "goal": GOAL, "match": "x"}
+    return finalist, train_finalist(finalist, setting, supernet, training, **options)
+
+
+@pytest.mark.parametrize("inherited", [True, False])
+def test_what_is_stored_is_what_was_measured(setting, supernet, folder, inherited):
+    with Ledger.open(folder.ledger) as ledger:
+        searched(setting, supernet, ledger)
+        finalist, outcome = train(setting, supernet, folder, ledger, inherited=inherited, epochs=6)
+        assert outcome.score.state == "ok"
+        assert (outcome.batch, outcome.score.fidelity) == (-1, "trained")
+        _, repeated = train(setting, supernet, folder, ledger, inherited=inherited)
+        assert repeated == outcome  # trained once
+    home = folder.finalist(finalist.outcome.number)
+    metrics = json.loads((home / "metrics.json").read_text())
+    network = setting.space.network(setting.task.spec, outcome.candidate)
+    network.load_state_dict(load_file(home / "weights.safetensors"))
+    for split, name in ((setting.task.validation, "val_accuracy"), (setting.task.test, "test_accuracy")):
+        assert evaluate(network, setting.task, split).accuracy == metrics[name]
+    assert metrics["val_accuracy"] == outcome.score.accuracy
+    assert metrics["spikes"] == outcome.score.spikes
+    assert not any(folder.checkpoints.iterdir())
+    assert [o.score.fidelity for o in read(folder.ledger)[0]] == ["supernet"] * 6 + ["trained"]
+
+
+def test_a_finalist_that_raises_is_a_failed_outcome(setting, supernet, folder, monkeypatch):
+    def broken(*args, **options):
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(finalists_module, "fit", broken)
+    with Ledger.open(folder.ledger) as ledger:
+        searched(setting, supernet, ledger)
+        finalist, outcome = train(setting, supernet, folder, ledger)
+    assert (outcome.score.state, outcome.score.error) == ("failed", "RuntimeError: no memory left")
+    assert "in broken" in outcome.score.traceback
+    assert not (folder.finalist(finalist.outcome.number) / "metrics.json").exists()
+    assert "no memory left" in write_report(folder).read_text()
+
+
+def test_a_finalist_that_falls_silent_is_infeasible_and_never_sees_the_test_split(
+    setting, supernet, folder, monkeypatch
+):
+    monkeypatch.setattr(
+        finalists_module, "fit", lambda network, *args, **options: torch.nn.init.zeros_(network.head[1].weight)
+    )
+    with Ledger.open(folder.ledger) as ledger:
+        searched(setting, supernet, ledger)
+        finalist, outcome = train(setting, supernet, folder, ledger)
+    assert outcome.score.state == "infeasible"
+    assert not folder.finalist(finalist.outcome.number).exists()
+
+
+def made(points):
+    scores = [Score(state=state, fidelity="supernet", accuracy=a, spikes=s) for a, s, state in points]
+    return [Outcome(i, 0, Candidate({"x": i}), score) for i, score in enumerate(scores)]
+
+
+def test_ends_and_knee_are_picked_first_and_only_of_the_feasible():
+    points = [(0.5, 10.0, "ok"), (0.6, 20.0, "ok"), (0.9, 30.0, "ok"), (0.92, 100.0, "ok"), (0.95, 1000.0, "ok")]
+    points += [(0.99, 5.0, "infeasible"), (0.4, 2000.0, "ok")]
+    picked = [(f.outcome.number, f.picked_as) for f in pick(made(points), GOAL, 3)]
+    assert picked == [(4, "best accuracy"), (2, "knee"), (0, "best spikes")]
+    assert len(pick(made(points), GOAL, 100)) == 5
+    assert pick(made(points[5:6]), GOAL, 3) == []
+    assert pick([], GOAL, 3) == []
+    assert pick(made(points), GOAL, 0) == []
