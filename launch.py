@@ -6,11 +6,13 @@ Nothing heavy is imported until a verb runs, so that help answers at once.
 import argparse
 import logging
 import os
+import re
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from search.config import Config
 from spaces import SPACES
@@ -40,6 +42,10 @@ examples:
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises OptionError, in one line and with the nearest name, instead of exiting."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # argparse lacks exponents
 
     def error(self, message: str) -> NoReturn:
         """Raises what argparse found."""
@@ -119,7 +125,7 @@ def search_parser() -> Parser:
     add(goal, "energy_model", "prices of operations")
 
     search = parser.add_argument_group("search: what to try next, and for how long")
-    add(search, "sampler", "evolution (AutoSNN's), random, or tpe (Optuna's)")
+    add(search, "sampler", "evolution (AutoSNN's: breeds on accuracy and spikes), random, or tpe (on all objectives)")
     add(search, "spike_weight", "evolution's fitness is accuracy * (spikes / mean spikes) ** X", float)
     add(search, "candidates", "stop after scoring this many", int)
     add(search, "minutes", "stop after this many minutes of scoring", float)
@@ -141,7 +147,12 @@ def search_parser() -> Parser:
     add(supernet, "recalibration_samples", "training samples for a candidate's BN statistics; 0 switches it off", int)
 
     finalists = parser.add_argument_group("finalists: the candidates that are trained")
-    add(finalists, "finalists", "how many, spread over the front: its ends and its knee, then the farthest", int)
+    add(
+        finalists,
+        "finalists",
+        "how many, spread over the front: best accuracy, knee, other ends, then the farthest",
+        int,
+    )
     add(finalists, "finalist_epochs", "passes over the training split, each", int)
     add(finalists, "finalist_weights", "inherited (start from the supernet's) or fresh")
 
@@ -180,9 +191,18 @@ def main(args: Sequence[str] | None = None) -> int:
     except SearchError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted before anything was begun", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(
+            f"error: {error.filename or 'output'}: {error.strerror or error}; make room or make it usable",
+            file=sys.stderr,
+        )
+        return 2
 
 
 def _dispatch(args: list[str]) -> int:
@@ -197,9 +217,25 @@ def _dispatch(args: list[str]) -> int:
     if verb == "search":
         return _search(rest)
     parser = Parser(prog=f"launch.py {verb}", allow_abbrev=False, description=ABOUT[verb])
+    if verb == "resume":
+        return _resume(resume_options(parser, rest))
     parser.add_argument("name", nargs="?" if verb == "spaces" else None, metavar="NAME" if verb == "spaces" else "RUN")
     name = parser.parse_args(rest).name
-    return {"resume": _resume, "report": _report, "spaces": _spaces}[verb](name)
+    return {"report": _report, "spaces": _spaces}[verb](name)
+
+
+def resume_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
+    """The run to resume, under ``name``, and where its data and machine are now."""
+    parser.add_argument("name", metavar="RUN")
+    parser.add_argument("--data", metavar="PATH", help="where the run's own data file or folder is now")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the run's public data set is now")
+    parser.add_argument(
+        "--download", action="store_true", default=None, help="download the data set if it is not there"
+    )
+    parser.add_argument("--no-verify", dest="verify", action="store_false", default=None, help="do not check checksums")
+    parser.add_argument("--device", metavar="NAME", help="go on on this device")
+    parser.add_argument("--threads", type=int, metavar="N", help="go on with this many CPU threads")
+    return {name: value for name, value in vars(parser.parse_args(args)).items() if value is not None}
 
 
 ABOUT = {
@@ -219,10 +255,11 @@ def _search(args: list[str]) -> int:
     return _carry_out(lambda console: run_search(config, console=console))
 
 
-def _resume(name: str) -> int:
+def _resume(options: dict[str, Any]) -> int:
     from search.job import resume
 
-    return _carry_out(lambda console: resume(Path(name), console=console))
+    run = Path(options.pop("name"))
+    return _carry_out(lambda console: resume(run, options, console=console))
 
 
 def _carry_out(job) -> int:  # noqa: ANN001
@@ -233,13 +270,17 @@ def _carry_out(job) -> int:  # noqa: ANN001
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a note on CUDA that is no concern here
     console = Console(stderr=True)
-    warnings.showwarning = lambda message, *rest: console.print(f"note: {message}", highlight=False, soft_wrap=True)
+    warnings.showwarning = lambda message, *rest: console.print(
+        f"note: {message}", highlight=False, markup=False, soft_wrap=True
+    )
     try:
         folder = job(console)
     except KeyboardInterrupt as interrupt:
         run = interrupt.args[0] if interrupt.args else None
-        way_on = f"all so far is kept: go on with `python launch.py resume {run}`" if run else "nothing was begun"
-        console.print(f"interrupted; {way_on}", highlight=False, soft_wrap=True)
+        if run is None:
+            raise
+        way_on = f"go on with `python launch.py resume {shlex.quote(run)}`"
+        console.print(f"interrupted; all so far is kept: {way_on}", highlight=False, markup=False, soft_wrap=True)
         return 130
     print(summary(folder))
     return 0

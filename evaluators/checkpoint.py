@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from spaces.errors import RunError
-from spaces.files import write_atomic
+from spaces.files import reason, write_atomic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copies tensors written by ``own_tensors`` back; raises RunError unless names and shapes are the same."""
     wanted = own_tensors(network)
     if weights.keys() != wanted.keys() or any(weights[name].shape != wanted[name].shape for name in wanted):
-        raise RunError("stored weights are of another network: delete the checkpoint to train anew")
+        raise RunError("stored weights are of another network: start a new run with another --out")
     state = network.state_dict()
     with torch.no_grad():
         for name in wanted:
@@ -65,7 +65,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     Raises:
         RunError: the file cannot be written, e.g. on a full disk; an old file is left as it is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"folder {str(path.parent)!r} cannot be made ({reason(error)}): make room for it, then resume"
+        ) from error
     about = json.dumps(dict(metadata), sort_keys=True)
     write_atomic(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata={"about": about}))
 

@@ -1,7 +1,5 @@
 """Evaluation of one network on one split: accuracy, exact counts, whether it is silent; and its BN recalibration."""
 
-import itertools
-import math
 from dataclasses import dataclass
 
 import torch
@@ -64,13 +62,15 @@ def recalibrate(network: nn.Module, task: Task, *, samples: int, seed: int, devi
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # cumulative mean
+        norm.momentum = None  # cumulative mean over batches
     network.train()
     order = torch_generator(seed, "recalibration")
-    size = min(samples, BATCH)
-    stream = batches(task, task.train, batch_size=size, device=device, generator=order, drop_last=True)
-    for images, _ in itertools.islice(stream, math.ceil(samples / size)):
-        network(images)
+    left = min(samples, len(task.train))
+    for images, _ in batches(task, task.train, batch_size=BATCH, device=device, generator=order):
+        network(images[:left])
+        left -= min(left, len(images))
+        if left < 2:  # a batch of one has no variance
+            break
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -13,8 +13,14 @@ from evaluators.evaluation import Evaluation, evaluate, recalibrate
 from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
 from spaces.candidate import Candidate, Score
+from spaces.errors import LedgerError, RunError
 from spaces.layers import count_parameters, inherit, initialise
 from spaces.seeds import derive, numpy_generator, torch_generator
+
+SILENT = "silent: no spike at the readout for any sample"
+
+# a full disk or memory says nothing about a candidate, which is to be scored again once there is room
+NOT_THE_CANDIDATES_FAULT = (RunError, LedgerError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
 def train_supernet(
@@ -64,6 +70,8 @@ def score_from_supernet(setting: Setting, supernet: nn.Module, candidate: Candid
         if samples := setting.recipe.recalibration_samples:
             recalibrate(network, setting.task, samples=samples, seed=setting.seed, device=setting.device)
         evaluation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
+    except NOT_THE_CANDIDATES_FAULT:
+        raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
     return score_of(setting, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
@@ -95,7 +103,7 @@ def score_of(setting: Setting, network: nn.Module, evaluation: Evaluation, *, fi
         parameters=count_parameters(network),
         timesteps=setting.space.timesteps,
         seconds=seconds,
-        error="silent: no spike at the readout for any sample" if evaluation.silent else "",
+        error=SILENT if evaluation.silent else "",
     )
 
 

@@ -19,8 +19,6 @@ from spaces.candidate import Candidate
 from spaces.errors import SearchError
 from spaces.seeds import torch_generator
 
-LOSSES = ("ce", "mse")
-
 
 class TrainingError(SearchError):
     """Training diverged."""

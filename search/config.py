@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from spaces.errors import OptionError, RunError, unknown
 
-NOT_MATCHED = ("data_dir", "download", "verify", "out")  # may change between a run and its resume
+WHERE = ("data", "data_dir", "download", "verify", "device", "threads")  # may change between a run and its resume
+NOT_MATCHED = (*WHERE, "compile", "out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Config:
     candidates: int = 200
     minutes: float | None = None
     batch: int = 20
-    finalists: int = 3
+    finalists: int = 4
     finalist_epochs: int = 5
     finalist_weights: str = "inherited"
     energy_model: str = "horowitz-45nm-fp32"
@@ -52,10 +53,14 @@ class Config:
     out: str | None = None
 
     def __post_init__(self) -> None:
-        for name, lowest in LOWEST.items():
+        for field in fields(self):
+            if not _fits(getattr(self, field.name), field.type):
+                raise TypeError(f"{field.name} is {getattr(self, field.name)!r}")
+        for name, (lowest, highest) in RANGES.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= lowest):
-                raise OptionError(f"{flag(name)} {value} is out of range: give a number of at least {lowest:g}")
+            if value is not None and not lowest <= value <= highest:
+                shown = value if abs(value) < 10**30 else f"of {len(str(value))} digits"
+                raise OptionError(f"{flag(name)} {shown} is out of range: give {lowest} to {highest}")
         for name in POSITIVE:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -71,20 +76,20 @@ class Config:
         return {name: value for name, value in to_json(self).items() if name not in NOT_MATCHED}
 
 
-LOWEST = {
-    "width": 1,
-    "timesteps": 1,
-    "train_samples": 1,
-    "val_samples": 1,
-    "seed": 0,
-    "supernet_epochs": 1,
-    "batch_size": 2,
-    "recalibration_samples": 0,
-    "candidates": 1,
-    "batch": 1,
-    "finalists": 0,
-    "finalist_epochs": 1,
-    "threads": 1,
+RANGES = {
+    "width": (1, 4096),
+    "timesteps": (1, 1024),
+    "train_samples": (1, 10**9),
+    "val_samples": (1, 10**9),
+    "seed": (0, 2**63 - 1),
+    "supernet_epochs": (1, 10**6),
+    "batch_size": (2, 10**6),
+    "recalibration_samples": (0, 10**9),
+    "candidates": (1, 10**9),
+    "batch": (1, 10**6),
+    "finalists": (0, 10**6),
+    "finalist_epochs": (1, 10**6),
+    "threads": (1, 1024),
 }
 POSITIVE = ("learning_rate", "logit_scale", "norm_scale", "head_gain", "minutes")
 CHOICES = {
@@ -93,6 +98,16 @@ CHOICES = {
     "kernel_init": ("identity", "uniform"),
     "finalist_weights": ("inherited", "fresh"),
 }
+
+
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401
+    """Whether a value is of a field's type: a plain type, a union with None, or a tuple of texts."""
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    kinds = get_args(kind) or (kind,)
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
 
 
 def flag(name: str) -> str:
@@ -111,23 +126,12 @@ def from_json(values: Mapping[str, Any]) -> Config:
     Raises:
         RunError: a field is missing, unknown or of another type.
     """
+    if not isinstance(values, Mapping):
+        raise RunError("config.json holds no configuration: it is damaged or of another version; start a new run")
     known = {field.name: field for field in fields(Config)}
-    if (strange := sorted(set(values) ^ set(known))) or not isinstance(values, Mapping):
-        raise RunError(
-            f"config.json was written by another version: fields {', '.join(strange)} differ; start a new run"
-        )
-    defaults = Config()
-    for name, value in values.items():
-        wanted = getattr(defaults, name)
-        fits = (
-            value is None
-            or wanted is None
-            or isinstance(value, type(wanted))
-            or (isinstance(wanted, float) and isinstance(value, int))
-            or (isinstance(wanted, tuple) and isinstance(value, list))
-        )
-        if not fits:
-            raise RunError(
-                f"config.json: {name} is {value!r}, not a {type(wanted).__name__}; mend it or start a new run"
-            )
-    return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    if strange := sorted(set(values) ^ set(known)):
+        raise RunError(f"config.json is of another version: fields {', '.join(strange)} differ; start a new run")
+    try:
+        return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except (TypeError, ValueError) as error:
+        raise RunError(f"config.json is damaged ({error}); mend it or start a new run") from error

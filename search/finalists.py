@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from evaluators.checkpoint import own_tensors, save_tensors
@@ -12,7 +13,7 @@ from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import evaluate
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, failure, score_of, set_initial
+from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, SILENT, build_alone, failure, score_of, set_initial
 from evaluators.training import Epoch, Plan, fit
 from results.folder import RunFolder
 from results.front import named_spread
@@ -63,15 +64,17 @@ def train_finalist(
 ) -> Outcome:
     """Trains one finalist, reads the test split once, stores it under ``finalists/N`` and in the ledger.
 
-    One that is in the ledger already is returned as it is; one whose training was cut off goes on at its last epoch. A
-    finalist that raises is a failed outcome.
+    One that is recorded and stored already is returned as it is; one whose files are gone or damaged is made anew; one
+    whose training was cut off goes on at its last epoch. A finalist that raises is a failed outcome; what is no
+    fault of its own, such as a full disk, is raised.
     """
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
     checkpoint = folder.checkpoints / f"finalist-{number}.safetensors"
-    for outcome in ledger.outcomes:
-        if outcome.score.fidelity == "trained" and outcome.candidate == candidate:
-            checkpoint.unlink(missing_ok=True)
-            return outcome
+    recorded = next((o for o in ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
+    never_stored = recorded is not None and (recorded.score.state == "failed" or recorded.score.error == SILENT)
+    if recorded is not None and (never_stored or is_stored(folder, number)):
+        checkpoint.unlink(missing_ok=True)
+        return recorded
     start = time.perf_counter()
     try:
         network = build_alone(setting, candidate)
@@ -91,16 +94,29 @@ def train_finalist(
         )
         validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
         seconds = time.perf_counter() - start
-        score = score_of(setting, network, validation, fidelity="trained", seconds=seconds)
-        if score.state == "ok":
+        score = goal.judge(score_of(setting, network, validation, fidelity="trained", seconds=seconds))
+        if validation.finite and not validation.silent:
             test = evaluate(network, setting.task, setting.task.test, device=setting.device)
             store(folder, finalist, setting, network, score, validation.counts, test.accuracy, curve)
+    except NOT_THE_CANDIDATES_FAULT:
+        raise
     except Exception as error:
         score = failure(error, fidelity="trained", seconds=time.perf_counter() - start)
-    outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=candidate, score=goal.judge(score))
-    ledger.append(outcome)
+    outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=candidate, score=score)
+    if recorded is None:
+        ledger.append(outcome)
     checkpoint.unlink(missing_ok=True)
-    return outcome
+    return recorded or outcome
+
+
+def is_stored(folder: RunFolder, number: int) -> bool:
+    """Whether the files of finalist ``number`` are there and whole; those of a silent one never were."""
+    home = folder.finalist(number)
+    try:
+        with safe_open(home / "weights.safetensors", framework="pt"):
+            return all(json.loads((home / name).read_text()) for name in ("metrics.json", "architecture.json"))
+    except (OSError, ValueError, SafetensorError):
+        return False
 
 
 def store(
@@ -127,6 +143,8 @@ def store(
     metrics = {
         "number": number,
         "picked_as": finalist.picked_as,
+        "state": score.state,
+        "error": score.error,
         "candidate": dict(candidate),
         "seed": setting.seed,
         "test_accuracy": test_accuracy,

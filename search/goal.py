@@ -21,7 +21,7 @@ class Constraint:
     bound: float
 
     def __str__(self) -> str:
-        return f"{self.metric}{'<=' if self.most else '>='}{self.bound:g}"
+        return f"{self.metric}{'<=' if self.most else '>='}{self.bound:.15g}"
 
     def violation(self, score: Score) -> float:
         """By how much a score misses the bound; 0 if it keeps it, infinite if the score lacks the column."""
@@ -61,19 +61,18 @@ class Goal:
         broken = [c for c in self.constraints if c.violation(score) > 0]
         if score.state != "ok" or not broken:
             return score
-        reason = "; ".join(f"{c.metric} {getattr(score, c.metric):g} breaks {c}" for c in broken)
+        reason = "; ".join(f"{c.metric} {getattr(score, c.metric):.15g} breaks {c}" for c in broken)
         return replace(score, state="infeasible", error=reason)
 
 
-def parse_objectives(text: str) -> tuple[str, ...]:
-    """``accuracy,spikes`` as names; raises OptionError for an unknown, repeated or missing one."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+def check_objectives(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of objectives; raises OptionError for an unknown, repeated or missing one."""
     for name in names:
         if name not in SENSES:
             raise OptionError(f"--objectives: {unknown('objective', name, SENSES)}")
     if len(set(names)) < len(names) or not names:
-        raise OptionError(f"--objectives {text!r}: name each objective once, e.g. accuracy,spikes,energy_nj")
-    return names
+        raise OptionError(f"--objectives {','.join(names)!r}: name each once, e.g. accuracy,spikes,energy_nj")
+    return tuple(names)
 
 
 def parse_constraint(text: str) -> Constraint:

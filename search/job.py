@@ -4,8 +4,8 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,15 +28,16 @@ from results.report import write_report
 from results.table import write_tables
 from search.config import Config, from_json, to_json
 from search.finalists import Training, pick, train_finalist
-from search.goal import Goal, parse_constraints, parse_objectives
+from search.goal import Goal, check_objectives, parse_constraints
 from search.loop import Budget, search
 from search.progress import stages
 from search.samplers import SAMPLERS
 from spaces import SPACES, lookup
-from spaces.errors import OptionError, unknown
+from spaces.errors import OptionError, RunError, SearchError, SpaceError, unknown
 from spaces.space import Space
 
 Stage = Callable[[str, str], Callable[[int, int], None]]
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 PACKAGES = ("torch", "numpy", "optuna", "spikefront")
 
 
@@ -50,7 +51,7 @@ def make_space(config: Config) -> Space:
 def make_goal(config: Config) -> Goal:
     """The goal a configuration states."""
     return Goal(
-        objectives=parse_objectives(",".join(config.objectives)),
+        objectives=check_objectives(config.objectives),
         constraints=parse_constraints(config.constraints),
         spike_weight=config.spike_weight,
     )
@@ -81,6 +82,8 @@ def make_device(name: str) -> str:
     """The device to use; ``auto`` takes a GPU where there is one. Raises OptionError if it cannot be used."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.split(":")[0] not in DEVICES:
+        raise OptionError(f"--device {name!r}: {unknown('device', name.split(':')[0], DEVICES)}")
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -102,33 +105,55 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
     if config.energy_model not in ENERGY_MODELS:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config)
-    space.network(task.spec)  # raises early where space and task do not fit
-    path = Path(config.out) if config.out else default_path(config.space, config.data, datetime.now())
+    _check_fit(space, task)
+    path = Path(config.out).expanduser() if config.out else default_path(config.space, config.data, datetime.now())
     config = replace(config, out=str(path))
     folder = create_or_open(path, config=describe(config, task, space))
     return _run(folder, config, goal, make_setting(config, space, task), console)
 
 
-def resume(path: Path, *, console: Console) -> RunFolder:
-    """Goes on with the run in a folder.
+def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
+    """Goes on with the run in a folder; ``where`` may name new places: fields of Config in ``WHERE``.
 
     Raises:
         SearchError: the folder is not a run, or its data are not there or not the same any more.
     """
-    folder = open_existing(path)
-    config = from_json(folder.read_config()["config"])
-    config = replace(config, out=str(path), device=make_device(config.device))
+    folder = open_existing(path.expanduser())
+    stored = folder.read_config()
+    config = replace(from_json(stored.get("config")), out=str(folder.path), **where)
+    config = replace(config, device=make_device(config.device))
     space, goal, task = make_space(config), make_goal(config), load_config_task(config)
-    create_or_open(path, config=describe(config, task, space))  # says what differs
+    described = describe(config, task, space)
+    if (found := described["match"]["data_sha256"]) != (kept := stored["match"].get("data_sha256")):
+        raise RunError(
+            f"the data at {config.data!r} are not those of run {str(folder.path)!r} (SHA-256 {found[:12]}, run has "
+            f"{str(kept)[:12]}): give the right ones with --data or --data-dir, or start a new run"
+        )
+    create_or_open(folder.path, config=described)  # says what else differs
+    if (now := described["versions"]) != (then := stored.get("versions")):
+        console.print(
+            f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
+        )
     return _run(folder, config, goal, make_setting(config, space, task), console)
 
 
 def refresh(path: Path) -> RunFolder:
     """Writes tables and report of the run in a folder anew: finished, cut off, or still running elsewhere."""
-    folder = open_existing(path)
-    config = from_json(folder.read_config()["config"])
+    folder = open_existing(path.expanduser())
+    config = from_json(folder.read_config().get("config"))
     publish(folder, read(folder.ledger)[0], make_space(config), make_goal(config))
     return folder
+
+
+def _check_fit(space: Space, task: Task) -> None:
+    """Raises SpaceError early where space and task do not fit each other, or the supernet does not fit into memory."""
+    try:
+        space.network(task.spec)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise SpaceError(
+            f"the supernet of {space.name!r} cannot be held in memory ({reason}): lower --width"
+        ) from error
 
 
 def load_config_task(config: Config) -> Task:
@@ -168,27 +193,29 @@ def publish(folder: RunFolder, outcomes: Sequence[Outcome], space: Space, goal: 
 def _run(folder: RunFolder, config: Config, goal: Goal, setting: Setting, console: Console) -> RunFolder:
     threads = config.threads or torch.get_num_threads()
     if console.is_terminal:
-        console.print(f"run folder: {folder.path}", highlight=False)
+        console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
     with lock(folder), Ledger.open(folder.ledger) as ledger, _threads(threads), stages(console) as stage:
         try:
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, setting, match, stage)
             _search(config, goal, setting, supernet, ledger, stage)
             _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(str(folder.path)) from None
-        finally:  # also after Ctrl-C or an error: what there is can be read
-            publish(folder, ledger.outcomes, setting.space, goal)
+        except (KeyboardInterrupt, SearchError) as stop:
+            with suppress(SearchError):  # what there is can be read; a second error would hide the first
+                publish(folder, ledger.outcomes, setting.space, goal)
+            raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
+        publish(folder, ledger.outcomes, setting.space, goal)
     return folder
 
 
 def _supernet(folder: RunFolder, setting: Setting, match: str, stage: Stage) -> nn.Module:
     kept = read_tensors(folder.supernet, match=match)
+    checkpoint = folder.checkpoints / "supernet.safetensors"
     if kept is not None:
+        checkpoint.unlink(missing_ok=True)
         supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
-    checkpoint = folder.checkpoints / "supernet.safetensors"
     tell = stage("supernet", "steps")
     supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
@@ -241,12 +268,14 @@ def _finalists(
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
+    before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(number)
+    torch.backends.cudnn.deterministic = True  # the same seed gives the same run on a GPU, too
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.deterministic = deterministic
 
 
 def _version(package: str) -> str:

@@ -65,9 +65,11 @@ def search(
             )
         if not asked:
             return f"all {len(searched)} candidates of the space are scored"
-        for candidate, result in zip(asked[len(done) :], runner(score, asked[len(done) :]), strict=True):
+        results = runner(score, asked[len(done) :])
+        for candidate in asked[len(done) :]:
             if budget.minutes is not None and _minutes(ledger.outcomes) >= budget.minutes:
                 return f"{_minutes(ledger.outcomes):.1f} minutes of scoring, as asked"
+            result = next(results)
             outcome = Outcome(number=len(ledger.outcomes), batch=batch, candidate=candidate, score=goal.judge(result))
             ledger.append(outcome)
             on_outcome(outcome)

@@ -1,9 +1,12 @@
 """What the command line prints: the result of a run, and the search spaces."""
 
-import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from results.folder import RunFolder
 from results.ledger import read
+from results.report.gather import gather
 from spaces import SPACES, lookup
 from spaces.seeds import numpy_generator
 from spaces.spec import TaskSpec
@@ -15,17 +18,24 @@ def summary(folder: RunFolder) -> str:
     searched = [outcome.score for outcome in outcomes if outcome.batch >= 0]
     counts = {state: sum(score.state == state for score in searched) for state in ("ok", "infeasible", "failed")}
     lines = [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
-    rows = [json.loads(path.read_text()) for path in sorted(folder.finalists.glob("*/metrics.json"))]
-    for row in sorted(rows, key=lambda row: -row["test_accuracy"]):
-        blanks = " ".join(str(value) for value in row["candidate"].values())
+    if searched and not counts["ok"]:
+        error, times = Counter(score.error for score in searched).most_common(1)[0]
+        lines.append(f"no candidate is feasible; the commonest reason, {times} times: {error}")
+    for row in (one.metrics for one in gather(folder).finalists):
+        blanks = " ".join(str(value) for value in dict(row.get("candidate") or {}).values())
         lines.append(
-            f"finalist {row['number']:>4}  test {row['test_accuracy']:.4f}  val {row['val_accuracy']:.4f}  "
-            f"{row['spikes']:>9,.0f} spikes  {row['energy_nj']:>9,.1f} nJ  {row['picked_as']}: {blanks}"
+            f"finalist {row.get('number')!s:>4}  test {_figure(row, 'test_accuracy', '.4f')}  "
+            f"val {_figure(row, 'val_accuracy', '.4f')}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
+            f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
     failed = [o for o in outcomes if o.score.fidelity == "trained" and o.score.state != "ok"]
     lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
     lines.append(f"report: {folder.report}")
     return "\n".join(lines)
+
+
+def _figure(row: Mapping[str, Any], name: str, form: str) -> str:
+    return format(row[name], form) if isinstance(row.get(name), int | float) else "-"
 
 
 def list_spaces() -> str:

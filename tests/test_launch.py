@@ -102,8 +102,8 @@ def test_resume_and_report_of_a_finished_run(whole, capsys):
     assert digest(whole) == before
 
 
-def test_killed_with_9_at_random_moments_and_resumed_ends_the_same(whole, data, tmp_path):
-    """The run is killed when its files say that it has come to a new moment of its life, then at random times."""
+def test_killed_with_9_at_every_stage_and_resumed_ends_the_same(whole, data, tmp_path):
+    """The run is killed whenever its files say that it has come to a new moment of its life."""
     out = tmp_path / "run"
     command = [sys.executable, "-W", "ignore", "launch.py", "--data", str(data), *SMALL, "--out", str(out)]
     moments = [
@@ -143,15 +143,18 @@ def test_a_run_of_another_configuration_says_what_differs(whole, data, capsys):
     assert "loss" in message
 
 
-def test_data_that_changed_are_noticed(whole, data, tmp_path, capsys):
-    copy, changed = tmp_path / "run", tmp_path / data.name
+def test_data_that_changed_are_noticed_and_data_that_moved_are_taken(whole, data, tmp_path, capsys):
+    copy, changed, moved = tmp_path / "run", tmp_path / data.name, tmp_path / "moved.npz"
     shutil.copytree(whole, copy)
-    config = json.loads((copy / "config.json").read_text())
+    shutil.copy(data, moved)
     arrays = dict(np.load(data))
     arrays["x_train"][0, 0, 0] ^= 1
     np.savez(changed, **arrays)
     args = ["--data", str(changed), *SMALL, "--out", str(copy)]
-    assert "data_sha256" in error_of(capsys, args) or config["match"]["data"] != str(changed)
+    assert "data_sha256" in error_of(capsys, args)
+    assert "give the right ones with --data" in error_of(capsys, ["resume", str(copy), "--data", str(changed)])
+    assert launch.main(["resume", str(copy), "--data", str(moved), "--threads", "2"]) == 0
+    assert digest(copy) == digest(whole)
 
 
 def test_a_locked_run_names_its_holder(whole, capsys):
@@ -174,19 +177,99 @@ def test_a_corrupt_line_in_the_ledger_is_named_and_nothing_is_lost(whole, tmp_pa
     assert ledger.read_bytes() == b"\n".join(content)
 
 
-def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_afterwards(whole, data, tmp_path):
+@pytest.mark.parametrize("moment", ["supernet", "candidates", "finalists"])
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_afterwards(whole, tmp_path, moment):
+    """Files cannot grow beyond a limit, which stands for a disk that fills up at each phase of a run."""
     out = tmp_path / "run"
-    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); import launch; "
-    code = limit + "sys.exit(launch.main(sys.argv[1:]))"
-    args = ["--data", str(data), *SMALL, "--out", str(out)]
-    full = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *args], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert full.returncode == 2
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "finalists")
+    ledger = (out / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    kept = {"supernet": 0, "candidates": 5, "finalists": 12}[moment]
+    (out / "ledger.jsonl").write_bytes(b"".join(ledger[:kept]))
+    if moment == "supernet":
+        (out / "supernet.safetensors").unlink()
+    limit = len(b"".join(ledger[:kept])) + 700
+    code = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); import launch; "
+    command = [sys.executable, "-W", "ignore", "-c", code + "sys.exit(launch.main(sys.argv[1:]))", "resume", str(out)]
+    full = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert full.returncode == 2, full.stderr
     assert full.stderr.startswith("error: ")
     assert full.stderr.count("\n") == 1
-    assert launch.main(args) == 0
+    assert kept <= lines(out) <= kept + 3
+    assert launch.main(["resume", str(out)]) == 0
     assert digest(out) == digest(whole)
+
+
+@pytest.mark.parametrize("damage", ["folder gone", "metrics garbage", "metrics empty", "weights torn"])
+def test_a_damaged_finalist_is_made_anew(whole, tmp_path, damage, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    home = next((out / "finalists").iterdir())
+    if damage == "folder gone":
+        shutil.rmtree(home)
+    elif damage == "weights torn":
+        (home / "weights.safetensors").write_bytes((home / "weights.safetensors").read_bytes()[:50])
+    else:
+        (home / "metrics.json").write_text("{" if damage == "metrics garbage" else "{}")
+        if damage == "metrics garbage":
+            assert "remove the folder" in error_of(capsys, ["report", str(out)])
+    assert launch.main(["resume", str(out)]) == 0
+    assert digest(out) == digest(whole)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": None},
+        *(
+            {"config": {name: value}}
+            for name, value in (
+                ("width", None),
+                ("width", "x"),
+                ("minutes", "x"),
+                ("objectives", [1]),
+                ("constraints", [1]),
+                ("seed", True),
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_a_damaged_config_is_one_line(whole, tmp_path, change, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    config = json.loads((out / "config.json").read_text())
+    config["config"] = None if change["config"] is None else config["config"] | change["config"]
+    (out / "config.json").write_text(json.dumps(config))
+    for verb in ("resume", "report"):
+        assert "config.json" in error_of(capsys, [verb, str(out)])
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "architecture.json"])
+def test_a_page_of_files_that_no_run_writes_is_one_line(whole, tmp_path, file, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    path = next((out / "finalists").iterdir()) / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layers": [1], "nodes": [1]}))
+    assert "no run writes" in error_of(capsys, ["report", str(out)])
+
+
+def test_a_search_in_which_nothing_is_feasible_says_why(data, tmp_path, capsys):
+    args = ["--data", str(data), *SMALL, "--max", "spikes=1", "--out", str(tmp_path / "run")]
+    assert launch.main(args) == 0
+    assert "no candidate is feasible; the commonest reason" in capsys.readouterr().out
+
+
+def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
+    plain = tmp_path / "plain"
+    assert launch.main(["--data", str(data), *SMALL, "--out", str(plain)]) == 0
+    rows, _ = digest(plain)
+    fewest = min(float(row["spikes"]) for row in rows if row["fidelity"] == "supernet")
+    args = ["--data", str(data), *SMALL, "--min", f"spikes={fewest + 1}", "--out", str(tmp_path / "bound")]
+    assert launch.main(args) == 0
+    for home in (tmp_path / "bound" / "finalists").iterdir():
+        metrics = json.loads((home / "metrics.json").read_text())
+        assert (metrics["state"] == "ok") == (metrics["spikes"] >= fewest + 1)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +299,11 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_afterwards(whole, data
         (["--energy-model", "horowitz"], "did you mean 'horowitz-45nm-fp32'?"),
         (["--device", "cuda:99"], "--device 'cuda:99'"),
         (["--device", "tpu"], "--device 'tpu'"),
+        (["--device", "meta"], "--device 'meta'"),
+        (["--seed", "9" * 400], "--seed of 400 digits is out of range"),
+        (["--threads", "99999999999999999999"], "--threads"),
+        (["--width", "99999999"], "--width 99999999 is out of range"),
+        (["--timesteps", "1" + "0" * 30], "--timesteps"),
         (["--train-samples", "1000000"], "1000000"),
         (["--data", "cifar10", "--data-dir", "nowhere"], "--download"),
         (["resume"], "RUN"),
@@ -289,6 +377,7 @@ WORDS = st.one_of(
     ),
     st.text(max_size=12),
     st.integers(-(10**30), 10**30).map(str),
+    st.integers(300, 4000).map("7".__mul__),
     st.floats().map(str),
 )
 

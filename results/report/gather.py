@@ -77,9 +77,14 @@ def gather(folder: RunFolder) -> Gathered:
         outcomes=outcomes,
         front=front_numbers(outcomes, objectives, senses),
         blanks=list(dict.fromkeys(blank for outcome in outcomes for blank in outcome.candidate)),
-        finalists=sorted(finalists, key=lambda one: -(one.metrics.get("test_accuracy") or 0.0)),
+        finalists=sorted(finalists, key=_rank),
         training=[number for number in numbers if number not in ready],
     )
+
+
+def _rank(one: Finalist) -> tuple[bool, float]:
+    """Feasible ones first, best validation accuracy first: the test split is looked at, never chosen by."""
+    return one.metrics.get("state", "ok") != "ok", -(one.metrics.get("val_accuracy") or 0.0)
 
 
 def _objectives(texts: list[str]) -> tuple[list[str], list[int]]:

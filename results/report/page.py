@@ -12,6 +12,7 @@ from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
 from results.table import COLUMNS
 from spaces.candidate import METRICS
+from spaces.errors import RunError
 from spaces.files import write_atomic
 
 HERE = Path(__file__).parent
@@ -24,7 +25,15 @@ def write_report(folder: RunFolder) -> Path:
         RunError: the configuration or a finalist's file is damaged, or the page cannot be written.
         LedgerError: the ledger holds a corrupt line.
     """
-    write_atomic(folder.report, render(gather(folder)))
+    run = gather(folder)
+    try:
+        page = render(run)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise RunError(
+            f"the files of run {str(folder.path)!r} hold what no run writes ({type(error).__name__}: {error}): "
+            f"remove the damaged folder in {str(folder.finalists)!r} and resume the run to make it anew"
+        ) from error
+    write_atomic(folder.report, page)
     return folder.report
 
 
@@ -42,7 +51,7 @@ def render(run: Gathered) -> str:
     return environment.get_template("page.html").render(
         run=run,
         space=str(match.get("space", "search")),
-        data=str(match.get("data", "")),
+        data=Path(str(match.get("data") or run.config.get("task", {}).get("name", ""))).name,
         summary=words.summary(run),
         result=words.result(cards),
         cards=cards,

@@ -108,6 +108,8 @@ def summary(run: Gathered) -> list[str]:
     if run.finalists:
         took = duration(sum(one.metrics.get("seconds") or 0.0 for one in run.finalists))
         sentences.append(f"{plural(len(run.finalists), 'finalist', 'finalists')} trained alone in {took}.")
+    elif states["ok"] and run.config["match"].get("finalists") == 0:
+        sentences.append("No finalist was asked for: all figures are of shared supernet weights.")
     elif states["ok"]:
         sentences.append("No finalist has been trained yet: all figures are of shared supernet weights.")
     if run.training:
@@ -134,7 +136,8 @@ def cards(run: Gathered) -> list[dict[str, object]]:
         return [
             {
                 "number": one.number,
-                "title": _title(str(one.metrics.get("picked_as", "finalist")), best=index == 0),
+                "title": _title(str(one.metrics.get("picked_as", "finalist")), best=index == 0)
+                + (" (infeasible)" if one.metrics.get("state", "ok") != "ok" else ""),
                 "accuracy": percent(one.metrics.get("test_accuracy")),
                 "split": "test accuracy",
                 "spikes": number(one.metrics.get("spikes")),

@@ -3,8 +3,9 @@
 The first batch is random. Every later one breeds from the ten fittest of all history: half of it are mutants (each
 blank redrawn with probability 0.2), half one-point crossovers. Fitness is ``accuracy * (spikes / reference) ** weight``
 with a negative weight; the reference is the mean spikes of the first batch, which are this run's own supernet's,
-since that batch is drawn uniformly. Two things differ from the paper: nothing is scored twice, and candidates that
-break a constraint breed only while there are not two that keep them all.
+since that batch is drawn uniformly. It breeds on accuracy and spikes whatever the objectives are; these decide on the
+front. Two things differ from the paper: nothing is scored twice, and candidates that break a constraint breed only
+while there are not two that keep them all.
 """
 
 from collections.abc import Sequence

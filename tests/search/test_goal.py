@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from search.goal import Goal, parse_constraints, parse_objectives
+from search.goal import Goal, check_objectives, parse_constraints
 from spaces.candidate import Score
 from spaces.errors import OptionError
 
@@ -12,7 +12,7 @@ FINE = Score(state="ok", fidelity="supernet", accuracy=0.9, spikes=100.0, energy
 
 
 def test_objectives_and_senses():
-    goal = Goal(objectives=parse_objectives(" accuracy , spikes,sops"))
+    goal = Goal(objectives=check_objectives(["accuracy", "spikes", "sops"]))
     assert goal.objectives == ("accuracy", "spikes", "sops")
     assert goal.senses == (1, -1, -1)
     assert goal.spelled == ["accuracy:max", "spikes:min", "sops:min"]
@@ -38,7 +38,7 @@ def test_constraints_judge():
 @pytest.mark.parametrize("text", ["accuracy,acuracy", "", ",", "accuracy,accuracy", "seconds"])
 def test_bad_objectives(text):
     with pytest.raises(OptionError, match="--objectives"):
-        parse_objectives(text)
+        check_objectives(text.split(",") if text else [])
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ def test_minutes_of_scoring_end_the_search_and_hold_on_resume(tmp_path):
     why, outcomes = go(tmp_path / "ledger", budget=budget)
     assert why == "0.2 minutes of scoring, as asked"
     assert len(outcomes) == 15  # a second each
-    assert len(go(tmp_path / "ledger", budget=budget)[1]) == 15
+    calls = []
+    assert len(go(tmp_path / "ledger", budget=budget, scorer=partial(score, calls=calls))[1]) == 15
+    assert not calls
 
 
 def test_a_larger_budget_goes_on(tmp_path):

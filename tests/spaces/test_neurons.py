@@ -69,7 +69,7 @@ def test_same_spikes_and_gradients_as_spikingjelly(kind, surrogate, reset, decay
 @pytest.mark.parametrize("kind", NEURONS)
 def test_compiled_equals_eager(kind):
     generator = torch.Generator().manual_seed(2)
-    for shape in ((4, 8, 16, 8, 9), (4, 5, 32, 7, 7), (4, 128, 100)):
+    for shape in ((4, 8, 16, 8, 9), (4, 5, 32, 7, 7), (4, 128, 100)):  # each a kernel's worth of values
         x = torch.randn(shape, generator=generator) * 1.5
         if x.dim() == 5:
             x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, shape[:2])
