@@ -34,6 +34,8 @@ class LayerCount:
         repeated: non-zero outputs of a pooling, which only passes spikes on.
         sops: accumulates: every input event times its true fan-out (padding edges and zero weights left out).
         macs: multiply-accumulates for real-valued input, fan-out likewise.
+        dense: multiply-accumulates that a dense network would make here: padding and zero weights included, all steps.
+        events, inputs: non-zero and all values that a layer with binary input got; their ratio is the input's rate.
         updates: neuron updates, neurons x steps.
         additions: additions at a shortcut: one a spike, or one a value where the shortcut is a current.
         biases: additions of the bias that a folded normalisation leaves behind.
@@ -47,6 +49,9 @@ class LayerCount:
     repeated: int = 0
     sops: int = 0
     macs: int = 0
+    dense: int = 0
+    events: int = 0
+    inputs: int = 0
     updates: int = 0
     additions: int = 0
     biases: int = 0
@@ -108,8 +113,10 @@ class Counter:
             if isinstance(module, MaxPool) and _kind(source) == "binary":
                 self._add_map(name, "repeated", output, timed)
         elif isinstance(module, Conv | Linear):
+            self._tally(name, "dense", output.numel() * _weights(module)[0].numel())
             if _kind(source) == "binary":
                 self._add_map(name, "sops", source, _timed(source))
+                self._tally(name, "inputs", source.numel())
             else:
                 self._inputs[name] = tuple(source.shape[_timed(source) :])
                 self._tally(name, "presentations", _product(source.shape[: _timed(source)]))
@@ -139,6 +146,7 @@ class Counter:
                 continue
             if what == "sops":
                 numbers["sops"] = int((events.cpu() * fan_out_map(module, tuple(events.shape))).sum().item())
+                numbers["events"] = int(events.sum().item())
             else:
                 numbers[what] = numbers.get(what, 0) + int(events.sum().item())
         if name in self._inputs:

@@ -123,6 +123,17 @@ def test_macs_of_the_stem_by_hand():
     assert counts.total("macs") == 5 * 22 * 25 * 2 * 3
 
 
+def test_dense_operations_events_and_inputs_by_hand():
+    counts = counts_of(network_of(CELLS[0]), images(5))
+    by_name = {layer.name: layer for layer in counts.layers}
+    assert by_name["stem.0"].dense == 5 * (3 * 8 * 9) * (2 * 9)
+    assert by_name["stem.0"].inputs == 0
+    head, features = by_name["head.1"], 12 * 1 * 1
+    assert (head.dense, head.inputs) == (5 * 3 * 30 * features, 5 * 3 * features)
+    assert head.sops == head.events * 30
+    assert 0 < head.events < head.inputs
+
+
 def test_updates_biases_and_additions_by_hand():
     cell = {"slot1": "SRB_k3", "slot2": "skip", "slot3": "skip", "slot4": "skip", "slot5": "skip"}
     network, x = network_of(cell), images(5)

@@ -67,6 +67,23 @@ def test_same_spikes_and_gradients_as_spikingjelly(kind, surrogate, reset, decay
 
 
 @pytest.mark.parametrize("kind", NEURONS)
+def test_the_compiled_kernels_agree_with_spikingjelly(kind):
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(4, 8, 16, 8, 9, generator=generator) * 1.5
+    gradient = torch.randn(x.shape, generator=generator)
+    options = {"reset": "hard", "decay_input": True, "detach_reset": True, "surrogate": "atan", "width": 2.0}
+    ours = Neuron(kind, **options)
+    theirs = reference_neuron(kind, tau=2.0, threshold=1.0, **options)
+    spikes, gradients = run(ours, x, gradient)
+    expected, expected_gradients = run(theirs, x, gradient)
+    assert not scan_module._broken
+    assert torch.equal(spikes, expected)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=1e-5, atol=1e-5)
+    if kind == "plif":
+        torch.testing.assert_close(ours.w.grad, theirs.w.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", NEURONS)
 def test_compiled_equals_eager(kind):
     generator = torch.Generator().manual_seed(2)
     for shape in ((4, 8, 16, 8, 9), (4, 5, 32, 7, 7), (4, 128, 100)):  # each a kernel's worth of values
