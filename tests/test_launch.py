@@ -404,14 +404,22 @@ def test_any_words_parse_or_end_in_one_clear_line(words):
 def test_ctrl_c_keeps_everything_and_says_how_to_go_on(whole, data, tmp_path):
     out = tmp_path / "run"
     args = ["--data", str(data), *SMALL, "--out", str(out)]
-    command = [sys.executable, "-W", "ignore", "launch.py", *args]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL)
-    while lines(out) < 4:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130
-    assert f"resume {out}" in errors
+    code = """
+import os, signal, sys, launch, search.job as job
+score, calls = job.score_from_supernet, []
+def interrupted(*args):
+    calls.append(args)
+    if len(calls) == 4:
+        os.kill(os.getpid(), signal.SIGINT)
+    return score(*args)
+job.score_from_supernet = interrupted
+sys.exit(launch.main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, *args]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert lines(out) == 3
+    assert f"resume {out}" in done.stderr
     assert (out / "report.html").exists()
     assert launch.main(["resume", str(out)]) == 0
     assert digest(out) == digest(whole)

@@ -73,7 +73,7 @@ def test_subsets():
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"train_samples": 1151}, r"^'digits': training samples 1151: must be 10\.\.1150"),
+        ({"train_samples": 1151, "val_samples": 287}, r"^'digits': training samples 1151: must be 10\.\.1150"),
         ({"train_samples": 9}, r"training samples 9: must be 10\.\."),
         ({"train_samples": 0}, "training samples 0"),
         ({"train_samples": -5}, "training samples -5"),
@@ -91,7 +91,7 @@ def test_subsets_that_cannot_be_had(options, rule):
 def test_provenance_is_json_and_counts_right():
     task = load_task("digits", train_samples=300)
     told = json.loads(json.dumps(task.provenance))
-    assert told["samples"] == {"train": 300, "validation": 287, "test": 360}
+    assert told["samples"] == {"train": 300, "validation": 60, "test": 360}  # a fifth of what is trained on
     counts = torch.bincount(task.test.labels)
     assert told["per_class"]["test"]["min"] == counts.min()
     assert told["per_class"]["test"]["max_share"] == counts.max() / 360
@@ -146,3 +146,9 @@ def test_help_can_list_the_data_sets_without_heavy_libraries():
     out = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True).stdout
     assert out == "digits mnist fashion-mnist cifar10 cifar100 svhn\n[]\n"
     assert all(data_set.description for data_set in DATA_SETS.values())
+
+
+def test_the_default_validation_split_has_a_cap(monkeypatch):
+    monkeypatch.setattr("evaluators.tasks.build.LARGEST_VALIDATION", 40)
+    assert len(load_task("digits").validation) == 40
+    assert len(load_task("digits", val_samples=50).validation) == 50
