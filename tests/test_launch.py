@@ -406,6 +406,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(whole, data, tmp_path):
     args = ["--data", str(data), *SMALL, "--out", str(out)]
     code = """
 import os, signal, sys, launch, search.job as job
+signal.signal(signal.SIGINT, signal.default_int_handler)  # children of background jobs inherit "ignore"
 score, calls = job.score_from_supernet, []
 def interrupted(*args):
     calls.append(args)
