@@ -160,6 +160,7 @@ def search_parser() -> Parser:
     add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
     add(machine, "device", "cpu, cuda, cuda:1, ... or auto")
     add(machine, "threads", "CPU threads", int)
+    add(machine, "prefix_cache_mb", "memory for what candidates that begin alike share; 0 switches it off", int)
     machine.add_argument(
         "--no-compile", dest="compile", action="store_false", help="run neurons without compiling them"
     )

@@ -1,11 +1,13 @@
 """Evaluation of one network on one split: accuracy, exact counts, whether it is silent; and its BN recalibration."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from evaluators.counting import Counts, counting
+from evaluators.counting import Counts, LayerCount, counting
 from evaluators.tasks.task import Split, Task, batches
 from spaces.layers import Norm
 from spaces.seeds import torch_generator
@@ -30,26 +32,52 @@ class Evaluation:
     finite: bool
 
 
+class Answers:
+    """Right answers, silence and finiteness, summed up on the device without waiting for it."""
+
+    def __init__(self, device: str) -> None:
+        self.samples = 0
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._active = torch.zeros((), dtype=torch.bool, device=device)
+        self._finite = torch.ones((), dtype=torch.bool, device=device)
+
+    def add(self, readout: Tensor, labels: Tensor) -> None:
+        """Adds the readout [T, B, classes] of a batch with labels [B]."""
+        rate = readout.mean(0)
+        self.samples += len(labels)
+        self._correct += (rate.argmax(1) == labels).sum()
+        self._active |= (rate != 0).any()
+        self._finite &= rate.isfinite().all()
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers so far."""
+        return self._correct.item() / self.samples
+
+    @property
+    def finite(self) -> bool:
+        """Whether no readout was NaN or infinite."""
+        return bool(self._finite.item())
+
+    def evaluation(self, layers: tuple[LayerCount, ...]) -> Evaluation:
+        """The sum of it all, with what was counted meanwhile."""
+        return Evaluation(
+            accuracy=self.accuracy,
+            counts=Counts(samples=self.samples, layers=layers),
+            silent=not self._active.item(),
+            finite=self.finite,
+        )
+
+
 @torch.no_grad()
 def evaluate(network: nn.Module, task: Task, split: Split, *, device: str = "cpu") -> Evaluation:
     """Runs a candidate's network over a split in inference mode."""
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    active = torch.zeros((), dtype=torch.bool, device=device)
-    finite = torch.ones((), dtype=torch.bool, device=device)
+    answers = Answers(device)
     with counting(network) as counter:
         for images, labels in batches(task, split, batch_size=BATCH, device=device):
-            rate = network(images).mean(0)
-            correct += (rate.argmax(1) == labels).sum()
-            active |= (rate != 0).any()
-            finite &= rate.isfinite().all()
-    is_finite = bool(finite.item())
-    return Evaluation(
-        accuracy=correct.item() / len(split),
-        counts=counter.counts() if is_finite else Counts(samples=len(split), layers=()),
-        silent=not active.item(),
-        finite=is_finite,
-    )
+            answers.add(network(images), labels)
+    return answers.evaluation(counter.counts().layers if answers.finite else ())
 
 
 @torch.no_grad()
@@ -58,19 +86,34 @@ def recalibrate(network: nn.Module, task: Task, *, samples: int, seed: int, devi
 
     Statistics inherited from a supernet are a mixture over paths and fit none of them (Guo et al., ECCV 2020).
     """
+    with renewing_statistics(network):
+        for images in calibration_batches(task, samples=samples, seed=seed, device=device):
+            network(images)
+
+
+@contextmanager
+def renewing_statistics(network: nn.Module) -> Iterator[None]:
+    """Within, BN statistics are made anew, as the mean over the batches seen; afterwards the network infers."""
     norms = [module for module in network.modules() if isinstance(module, Norm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean over batches
     network.train()
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.eval()
+
+
+def calibration_batches(task: Task, *, samples: int, seed: int, device: str = "cpu") -> Iterator[Tensor]:
+    """Images of the first ``samples`` of a seeded order of the training split; none of a batch of one."""
     order = torch_generator(seed, "recalibration")
     left = min(samples, len(task.train))
     for images, _ in batches(task, task.train, batch_size=BATCH, device=device, generator=order):
-        network(images[:left])
+        yield images[:left]
         left -= min(left, len(images))
         if left < 2:  # a batch of one has no variance
             break
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()

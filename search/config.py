@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 from spaces.errors import OptionError, RunError, unknown
 
 WHERE = ("data", "data_dir", "download", "verify", "device", "threads")  # may change between a run and its resume
-NOT_MATCHED = (*WHERE, "compile", "out")
+NOT_MATCHED = (*WHERE, "compile", "prefix_cache_mb", "out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class Config:
     head_gain: float = 1.0
     kernel_init: str = "identity"
     recalibration_samples: int = 128
+    prefix_cache_mb: int = 512
     sampler: str = "evolution"
     spike_weight: float = -0.08
     objectives: tuple[str, ...] = ("accuracy", "spikes", "energy_nj")
@@ -85,6 +86,7 @@ RANGES = {
     "supernet_epochs": (1, 10**6),
     "batch_size": (2, 10**6),
     "recalibration_samples": (0, 10**9),
+    "prefix_cache_mb": (0, 10**9),
     "candidates": (1, 10**9),
     "batch": (1, 10**6),
     "finalists": (0, 10**6),

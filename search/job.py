@@ -17,6 +17,7 @@ from torch import nn
 
 from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.energy import ENERGY_MODELS
+from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
 from evaluators.supernet import score_from_supernet, train_supernet
 from evaluators.tasks.load import load_task
@@ -227,11 +228,12 @@ def _search(config: Config, goal: Goal, setting: Setting, supernet: nn.Module, l
     total = min(config.candidates, int(min(setting.space.size, 2**62)))
     tell = stage("search", "candidates")
     tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
+    cache = PrefixCache(config.prefix_cache_mb)
     return search(
         setting.space,
         ledger,
         lookup(SAMPLERS, "sampler", config.sampler),
-        lambda candidate: score_from_supernet(setting, supernet, candidate),
+        lambda candidate: score_from_supernet(setting, supernet, candidate, cache=cache),
         goal=goal,
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
         seed=config.seed,

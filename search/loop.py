@@ -43,7 +43,8 @@ def search(
     """Runs, or goes on with, a search until its budget is spent or its space exhausted; returns why it ended.
 
     What the sampler sees is the outcomes of whole batches, and a batch's seed is derived from its index. So going on
-    after a kill asks the same questions again, skips what is recorded, and ends with the same ledger.
+    after a kill asks the same questions again, skips what is recorded, and ends with the same ledger. A batch is scored
+    in the order of the tree of fillings, so that candidates which begin alike follow each other.
 
     Raises:
         LedgerError: the ledger's outcomes are not those this search would have asked for.
@@ -57,7 +58,7 @@ def search(
         n = min(budget.batch, budget.candidates - len(history))
         if n <= 0:
             return f"{len(searched)} candidates scored, as asked"
-        asked = sampler(space, history, n, derive(seed, "sampler", batch), goal)
+        asked = sorted(sampler(space, history, n, derive(seed, "sampler", batch), goal), key=space.place)
         if [outcome.candidate for outcome in done] != asked[: len(done)]:
             raise LedgerError(
                 f"batch {batch} of the ledger is not what this search asks for: it is of another version, or edited; "

@@ -5,15 +5,15 @@
 Five slots are blanks, ``m`` is max-pooling 2x2; 5^5 = 3 125 candidates. There is no global average pooling.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 from torch import Tensor, nn
 
-from spaces.candidate import Candidate, Value
+from spaces.candidate import Candidate
 from spaces.errors import SpaceError, unknown
-from spaces.layers import Add, Choice, Conv, Flatten, Linear, MaxPool, Norm, Repeat, Vote, share_kernels
+from spaces.layers import Add, Chain, Choice, Conv, Flatten, Linear, MaxPool, Norm, Repeat, Vote, share_kernels
 from spaces.neurons.neuron import NEURONS, Neuron
 from spaces.space import Space
 from spaces.spec import TaskSpec
@@ -72,7 +72,7 @@ def option(name: str, c_in: int, c_out: int, neuron: MakeNeuron) -> nn.Module:
     return {"SCB": SCB, "SRB": SRB}[block](c_in, c_out, int(k), neuron)
 
 
-class Network(nn.Module):
+class Network(Chain):
     """The backbone: every slot holds all its options, or the candidate's alone."""
 
     def __init__(
@@ -103,12 +103,9 @@ class Network(nn.Module):
             c_in = c_out
         self.head = nn.Sequential(Flatten(), Linear(features, VOTERS * spec.classes), neuron(), Vote(VOTERS))
 
-    def forward(self, images: Tensor, candidate: Mapping[str, Value] | None = None) -> Tensor:
-        """Readout [T, B, classes], the share of a class's voters that fire at each step, of images [B, C, H, W]."""
-        x = self.stem(images)
-        for layer in self.body:
-            x = layer(x, candidate) if isinstance(layer, Choice) else layer(x)
-        return self.head(x)
+    def links(self) -> list[nn.Module]:
+        """Stem, slots and poolings, head; its readout is the share of a class's voters that fire at each step."""
+        return [self.stem, *self.body, self.head]
 
 
 def final_features(spec: TaskSpec, width: int) -> int:

@@ -6,7 +6,7 @@ generator.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -137,6 +137,21 @@ class Choice(nn.Module):
     def forward(self, x: Tensor, candidate: Mapping[str, Value] | None = None) -> Tensor:
         """Runs the chosen option."""
         return self.options[self.only or str(candidate[self.blank])](x)
+
+
+class Chain(nn.Module):
+    """A network whose links run one after the other: each sees the one before, and its own blank."""
+
+    def links(self) -> Sequence[nn.Module]:
+        """The links in order; those that a candidate decides on are ``Choice``."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, candidate: Mapping[str, Value] | None = None) -> Tensor:
+        """Readout [T, B, classes] of images [B, C, H, W]."""
+        x = images
+        for link in self.links():
+            x = link(x, candidate) if isinstance(link, Choice) else link(x)
+        return x
 
 
 def share_kernels(options: Iterable[nn.Module]) -> None:

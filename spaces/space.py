@@ -84,6 +84,10 @@ class Space:
         """One uniform draw of every blank."""
         return Candidate({name: draw_blank(distribution, rng) for name, distribution in self.blanks.items()})
 
+    def place(self, candidate: Candidate) -> tuple[float, ...]:
+        """Where a candidate stands in the tree of fillings, first blank first: neighbours in this order begin alike."""
+        return tuple(_rank(distribution, candidate[name]) for name, distribution in self.blanks.items())
+
     def all(self) -> Iterator[Candidate]:
         """Every candidate of a finite space, in a fixed order."""
         if math.isinf(self.size):
@@ -122,6 +126,10 @@ def _values(distribution: BaseDistribution) -> list[Value]:
     if isinstance(distribution, IntDistribution):
         return list(range(distribution.low, distribution.high + 1, distribution.step))
     return [distribution.low + i * distribution.step for i in range(_levels(distribution))]
+
+
+def _rank(distribution: BaseDistribution, value: Value) -> float:
+    return distribution.choices.index(value) if isinstance(distribution, CategoricalDistribution) else float(value)
 
 
 def _levels(distribution: BaseDistribution) -> float:

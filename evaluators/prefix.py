@@ -1,0 +1,180 @@
+"""Candidates that begin alike are alike there: what a common beginning gives is computed once and kept packed.
+
+A chain's link sees nothing but what comes out of the link before, so BN recalibration, spikes and counts of a beginning
+are those of every candidate that has it. Scores are the same to the bit as without the cache.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from evaluators.counting import LayerCount, counting
+from evaluators.evaluation import Answers, Evaluation, calibration_batches, renewing_statistics
+from evaluators.packing import Packed, pack, unpack
+from evaluators.tasks.task import Split, Task, batches
+from spaces.candidate import Candidate, Value
+from spaces.layers import Chain, Choice
+
+Key = tuple[Value, ...]  # the values of the blanks decided on so far
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """What a common beginning gives: its output for each calibration and validation batch, and its layers' counts."""
+
+    calibration: Sequence[Packed]
+    validation: Sequence[Packed]
+    layers: tuple[LayerCount, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held."""
+        return sum(packed.nbytes for packed in (*self.calibration, *self.validation))
+
+
+class PrefixCache:
+    """Beginnings of the candidates of one supernet and one setting; the least recently used go first.
+
+    Args:
+        megabytes: memory to hold; 0 keeps nothing.
+    """
+
+    def __init__(self, megabytes: float) -> None:
+        self.budget = int(megabytes * 2**20)
+        self.held = 0
+        self._kept: OrderedDict[Key, Beginning] = OrderedDict()
+
+    def longest(self, keys: Sequence[Key]) -> Key | None:
+        """The longest of a candidate's beginnings that is kept; it and all shorter ones count as used now."""
+        found = [key for key in sorted(keys, key=len, reverse=True) if key in self._kept]
+        for key in found:
+            self._kept.move_to_end(key)
+        return found[0] if found else None
+
+    def __getitem__(self, key: Key) -> Beginning:
+        return self._kept[key]
+
+    def make_room(self, size: int) -> bool:
+        """Whether ``size`` bytes fit at all; if so, drops what must go for them."""
+        if size > self.budget:
+            return False
+        while self.held + size > self.budget:
+            self.held -= self._kept.popitem(last=False)[1].nbytes
+        return True
+
+    def keep(self, key: Key, beginning: Beginning) -> None:
+        """Keeps a beginning if the budget has room for it."""
+        if self.make_room(beginning.nbytes):
+            self._kept[key] = beginning
+            self.held += beginning.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Links of a chain up to the next that a candidate decides on; ``key`` holds the values of all up to here."""
+
+    key: Key
+    links: Sequence[nn.Module]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Runs the links."""
+        for link in self.links:
+            x = link(x)
+        return x
+
+
+def segments(network: nn.Module, candidate: Candidate) -> list[Segment]:
+    """A candidate's network as segments; one alone where it is no chain."""
+    if not isinstance(network, Chain):
+        return [Segment(tuple(candidate.values()), [network])]
+    found: list[Segment] = [Segment((), [])]
+    for link in network.links():
+        if isinstance(link, Choice):
+            found.append(Segment((*found[-1].key, candidate[link.blank]), []))
+        found[-1].links.append(link)
+    return [segment for segment in found if segment.links]
+
+
+@torch.no_grad()
+def evaluate_from(
+    network: nn.Module,
+    candidate: Candidate,
+    task: Task,
+    split: Split,
+    *,
+    recalibration_samples: int,
+    seed: int,
+    cache: PrefixCache,
+    device: str = "cpu",
+    batch_size: int = 128,
+) -> Evaluation:
+    """Recalibrates and evaluates a candidate's network, from the end of the longest beginning that is kept.
+
+    The same as ``recalibrate`` and ``evaluate``; every new beginning is kept as the budget allows.
+
+    Args:
+        network: the candidate's, with its weights. Its BN statistics are renewed in what is run only.
+        candidate: names the beginnings.
+        task, split: calibrated on the task's training split, evaluated on ``split``.
+        recalibration_samples, seed: see ``recalibrate``; 0 samples keep the statistics.
+        cache: of this supernet and setting, and no other.
+        device: where to run.
+        batch_size: samples a batch of evaluation.
+    """
+    parts = segments(network, candidate)
+    start = cache.longest([part.key for part in parts[:-1]])
+    known = cache[start] if start is not None else Beginning((), (), ())
+    left = [part for part in parts if start is None or len(part.key) > len(start)]
+    made = {part.key: ([], []) for part in left[:-1]}
+
+    def run(x: Tensor, what: int) -> Tensor:
+        for part in left:
+            x = part(x)
+            if part.key in made:
+                made[part.key][what].append(pack(x))
+        return x
+
+    if recalibration_samples:
+        with renewing_statistics(network):
+            images = calibration_batches(task, samples=recalibration_samples, seed=seed, device=device)
+            for x in map(unpack, known.calibration) if start is not None else images:
+                run(x, 0)
+    network.eval()
+    answers = Answers(device)
+    with counting(network) as counter:
+        for number, (images, labels) in enumerate(batches(task, split, batch_size=batch_size, device=device)):
+            answers.add(run(images if start is None else unpack(known.validation[number]), 1), labels)
+            if number == 0:
+                _forget_what_is_too_large(made, cache, len(split) / len(labels))
+    if not answers.finite:
+        return answers.evaluation(())
+    layers = counter.counts().layers
+    for part in left[:-1]:
+        if part.key in made:
+            names = _names_up_to(network, parts, part)
+            own = tuple(layer for layer in layers if layer.name in names)
+            cache.keep(part.key, Beginning(*made[part.key], layers=known.layers + own))
+    return answers.evaluation(known.layers + layers)
+
+
+def _forget_what_is_too_large(made: dict[Key, tuple[list, list]], cache: PrefixCache, times: float) -> None:
+    """After the first batch: stops putting away what will not fit; the shortest beginnings are shared most."""
+    expected = 0.0
+    for key in sorted(made, key=len):
+        size = sum(packed.nbytes for packed in made[key][0]) + made[key][1][0].nbytes * times
+        if expected + size > cache.budget:
+            del made[key]
+        else:
+            expected += size
+    cache.make_room(int(expected))
+
+
+def _names_up_to(network: nn.Module, parts: Sequence[Segment], last: Segment) -> set[str]:
+    """Names of the modules in the segments up to and with ``last``."""
+    inside = {
+        module for part in parts if len(part.key) <= len(last.key) for link in part.links for module in link.modules()
+    }
+    return {name for name, module in network.named_modules() if module in inside}
