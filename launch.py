@@ -136,10 +136,27 @@ def search_parser() -> Parser:
         "supernet: one network that holds every candidate (README: what each piece gives)"
     )
     add(supernet, "supernet_epochs", "passes over the training split", int)
+    add(
+        supernet,
+        "path_rule",
+        "paths a step trains: uniform, fair (every option once a round), sandwich (smallest, largest, random)",
+    )
+    add(supernet, "paths", "paths a step, their gradients averaged", int)
+    add(
+        supernet,
+        "time_schedule",
+        "full, or T:SHARE,...: train shares of the steps at smaller T, the rest at --timesteps, e.g. 1:0.6,2:0.2",
+        metavar="T:SHARE",
+    )
+    add(supernet, "precision", "fp32, or bf16 (autocast; membranes stay float32): for machines that compute in it")
     add(supernet, "supernet_weights", "entangled (options of a slot share kernels) or separate")
     add(supernet, "batch_size", "samples a training step", int)
     add(supernet, "learning_rate", "peak of the one-cycle schedule of Adam", float)
-    add(supernet, "loss", "ce (cross-entropy on the mean readout) or mse (AutoSNN's)")
+    add(
+        supernet,
+        "loss",
+        "ce (cross-entropy on the mean readout), tet (on the readout of every step) or mse (AutoSNN's)",
+    )
     add(supernet, "logit_scale", "factor on the readout, 0..1, in the cross-entropy; 1 switches it off", float)
     add(supernet, "kernel_init", "identity (options pass spikes on at the start, so paths agree) or uniform")
     add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)

@@ -14,12 +14,15 @@ class Recipe:
 
     Attributes:
         plan: training.
+        path_rule, paths: which paths a step trains, a name in ``PATH_RULES``, and how many.
         entangled: options of a slot share one kernel pair (the smaller use its centre) instead of having their own.
         norm_scale, head_gain, identity: initial values, see ``initialise``.
         recalibration_samples: training samples for the BN statistics of a candidate; 0 keeps the supernet's mixture.
     """
 
     plan: Plan
+    path_rule: str = "uniform"
+    paths: int = 1
     entangled: bool = True
     norm_scale: float = 2.0
     head_gain: float = 1.0

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 
 from evaluators.energy import energy_nj
 from evaluators.evaluation import Evaluation
+from evaluators.paths import PATH_RULES
 from evaluators.prefix import PrefixCache, evaluate_from
 from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
@@ -31,7 +32,7 @@ def train_supernet(
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[nn.Module, list[Epoch]]:
-    """Trains a supernet, one uniformly drawn path a step (Guo et al., single path one-shot, ECCV 2020).
+    """Trains a supernet on the paths that the recipe's sampling rule draws.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -40,16 +41,17 @@ def train_supernet(
     network = space.network(setting.task.spec, entangled=recipe.entangled)
     set_initial(network, recipe, torch_generator(setting.seed, "supernet", "weights"))
 
-    def path(generator: torch.Generator) -> Candidate:
+    def paths(generator: torch.Generator) -> Iterator[list[Candidate]]:
         draw = int(torch.randint(2**62, (), generator=generator))
-        return space.sample(numpy_generator(draw))
+        return PATH_RULES[recipe.path_rule](space, recipe.paths, numpy_generator(draw))
 
     curve = fit(
         network,
         setting.task,
         recipe.plan,
         seed=derive(setting.seed, "supernet"),
-        path=path,
+        paths=paths,
+        timesteps=space.timesteps,
         device=setting.device,
         checkpoint=checkpoint,
         match=match,

@@ -5,8 +5,9 @@ the step, so a run that is killed and resumed ends with the same weights as one 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from evaluators.checkpoint import read_checkpoint, write_checkpoint
 from evaluators.tasks.task import Task, batch_count, batches
 from spaces.candidate import Candidate
 from spaces.errors import SearchError
+from spaces.layers import set_timesteps
 from spaces.seeds import torch_generator
 
 
@@ -32,8 +34,12 @@ class Plan:
         epochs: passes over the training split.
         batch_size: samples a step.
         learning_rate: peak of the one-cycle schedule, for Adam.
-        loss: ``ce`` (cross-entropy on the mean readout) or ``mse`` (against one-hot, as in AutoSNN).
+        loss: ``ce`` (cross-entropy on the mean readout), ``tet`` (mean of all steps' cross-entropies: Deng et al.,
+            temporal efficient training, ICLR 2022) or ``mse`` (against one-hot, as in AutoSNN).
         logit_scale: factor on the readout, which is in 0..1, before the cross-entropy.
+        time_schedule: (T, share of the steps) in order, for direct encoding; what the shares leave is trained at the
+            network's own T (time-inheritance training, Deng et al.).
+        precision: ``fp32``, or ``bf16``: autocast, with weights and membranes in float32.
     """
 
     epochs: int
@@ -41,6 +47,22 @@ class Plan:
     learning_rate: float = 4e-3
     loss: str = "ce"
     logit_scale: float = 1.0
+    time_schedule: tuple[tuple[int, float], ...] = ()
+    precision: str = "fp32"
+
+    def timesteps(self, step: int, total: int, full: int) -> int:
+        """T at ``step`` of ``total`` for a network of ``full`` time steps; never more than that."""
+        end = 0.0
+        for timesteps, share in self.time_schedule:
+            end += share
+            if step < round(end * total):
+                return min(timesteps, full)
+        return full
+
+    def cost(self, full: int) -> float:
+        """Share of the time steps that this plan runs, of those of training at ``full`` throughout."""
+        shares = sum(share for _, share in self.time_schedule)
+        return 1 - shares + sum(min(t, full) / full * share for t, share in self.time_schedule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +90,9 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 def loss_of(readout: Tensor, labels: Tensor, plan: Plan) -> Tensor:
     """Loss of a readout [T, B, classes] against labels [B]."""
+    if plan.loss == "tet":
+        every = labels.expand(len(readout), -1).flatten()
+        return F.cross_entropy(readout.flatten(0, 1) * plan.logit_scale, every)
     rate = readout.mean(0)
     if plan.loss == "mse":
         return F.mse_loss(rate, F.one_hot(labels, rate.shape[1]).to(rate.dtype))
@@ -80,7 +105,8 @@ def fit(
     plan: Plan,
     *,
     seed: int,
-    path: Callable[[torch.Generator], Candidate | None] = lambda generator: None,
+    paths: Callable[[torch.Generator], Iterator[Sequence[Candidate | None]]] = lambda generator: repeat([None]),
+    timesteps: int | None = None,
     device: str = "cpu",
     checkpoint: Path | None = None,
     match: str = "",
@@ -93,7 +119,8 @@ def fit(
         task: its training split is used, augmented as the task says.
         plan: how to train.
         seed: names all random streams.
-        path: draws the candidate of a step from a generator; None for a network that has no blanks left.
+        paths: the candidates of each step of an epoch; a None is a network that has no blanks left.
+        timesteps: the network's T, which a time schedule needs.
         device: where to train; the network is moved there.
         checkpoint: file to keep and to resume from; written after every epoch.
         match: what a checkpoint must bear to be resumed from.
@@ -114,7 +141,7 @@ def fit(
     steps = batch_count(task.train, plan.batch_size, drop_last=True)
     total = plan.epochs * steps
     for epoch in range(len(curve), plan.epochs):
-        paths = torch_generator(seed, "paths", epoch)
+        groups = paths(torch_generator(seed, "paths", epoch))
         order = torch_generator(seed, "batches", epoch)
         losses: list[Tensor] = []
         stream = batches(
@@ -123,11 +150,17 @@ def fit(
         for step, (images, labels) in enumerate(stream):
             for group in optimiser.param_groups:
                 group["lr"] = one_cycle(epoch * steps + step, total, plan.learning_rate)
-            loss = loss_of(network(images, path(paths)), labels, plan)
+            if plan.time_schedule and timesteps is not None:
+                set_timesteps(network, plan.timesteps(epoch * steps + step, total, timesteps))
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            group = next(groups)
+            for candidate in group:
+                with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.precision == "bf16"):
+                    readout = network(images, candidate)
+                loss = loss_of(readout.float(), labels, plan) / len(group)
+                loss.backward()
+                losses.append(loss.detach() * len(group))
             optimiser.step()
-            losses.append(loss.detach())
             on_step(epoch * steps + step + 1, total)
         mean = torch.stack(losses).mean().item()
         if not math.isfinite(mean):
@@ -138,4 +171,6 @@ def fit(
         curve.append(Epoch(epoch=epoch + 1, loss=mean))
         if checkpoint is not None:
             write_checkpoint(checkpoint, network, optimiser, curve=curve, match=match)
+    if timesteps is not None:
+        set_timesteps(network, timesteps)
     return curve

@@ -29,6 +29,10 @@ class Config:
     seed: int = 0
     supernet_weights: str = "entangled"
     supernet_epochs: int = 6
+    path_rule: str = "uniform"
+    paths: int = 1
+    time_schedule: str = "full"
+    precision: str = "fp32"
     batch_size: int = 32
     learning_rate: float = 4e-3
     loss: str = "ce"
@@ -71,6 +75,11 @@ class Config:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise OptionError(f"{flag(name)}: {unknown('value', getattr(self, name), choices)}")
+        if self.path_rule == "sandwich" and self.paths < 2:
+            raise OptionError(
+                f"--path-rule sandwich runs the smallest and the largest path: give --paths 2 or more, not {self.paths}"
+            )
+        parse_time_schedule(self.time_schedule)
 
     def match(self) -> dict[str, Any]:
         """What a resume must agree with: everything that the results depend on."""
@@ -84,6 +93,7 @@ RANGES = {
     "val_samples": (1, 10**9),
     "seed": (0, 2**63 - 1),
     "supernet_epochs": (1, 10**6),
+    "paths": (1, 64),
     "batch_size": (2, 10**6),
     "recalibration_samples": (0, 10**9),
     "prefix_cache_mb": (0, 10**9),
@@ -96,7 +106,9 @@ RANGES = {
 POSITIVE = ("learning_rate", "logit_scale", "norm_scale", "head_gain", "minutes")
 CHOICES = {
     "supernet_weights": ("entangled", "separate"),
-    "loss": ("ce", "mse"),
+    "path_rule": ("uniform", "fair", "sandwich"),
+    "loss": ("ce", "tet", "mse"),
+    "precision": ("fp32", "bf16"),
     "kernel_init": ("identity", "uniform"),
     "finalist_weights": ("inherited", "fresh"),
 }
@@ -110,6 +122,26 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401
     if isinstance(value, bool):
         return bool in kinds
     return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
+
+
+def parse_time_schedule(text: str) -> tuple[tuple[int, float], ...]:
+    """``full``, or ``T:SHARE,T:SHARE,...`` with shares of the training steps that leave some for the full T.
+
+    Raises:
+        OptionError: anything else.
+    """
+    if text == "full":
+        return ()
+    try:
+        pairs = tuple((int(t), float(share)) for t, share in (part.split(":") for part in text.split(",")))
+    except ValueError:
+        pairs = ()
+    if not pairs or any(t < 1 or not 0 < share < 1 for t, share in pairs) or sum(share for _, share in pairs) >= 1:
+        raise OptionError(
+            f"--time-schedule {text!r}: write full, or T:SHARE,... with T of at least 1 and shares that sum up to less "
+            "than 1, e.g. 1:0.6,2:0.2: 60 % of the steps at T = 1, 20 % at 2, the rest at --timesteps"
+        )
+    return pairs
 
 
 def flag(name: str) -> str:

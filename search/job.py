@@ -27,7 +27,7 @@ from results.folder import RunFolder, create_or_open, default_path, lock, open_e
 from results.ledger import Ledger, Outcome, read
 from results.report import write_report
 from results.table import write_tables
-from search.config import Config, from_json, to_json
+from search.config import Config, from_json, parse_time_schedule, to_json
 from search.finalists import Training, pick, train_finalist
 from search.goal import Goal, check_objectives, parse_constraints
 from search.loop import Budget, search
@@ -66,9 +66,13 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         learning_rate=config.learning_rate,
         loss=config.loss,
         logit_scale=config.logit_scale,
+        time_schedule=parse_time_schedule(config.time_schedule),
+        precision=config.precision,
     )
     recipe = Recipe(
         plan=plan,
+        path_rule=config.path_rule,
+        paths=config.paths,
         entangled=config.supernet_weights == "entangled",
         norm_scale=config.norm_scale,
         head_gain=config.head_gain,
@@ -251,7 +255,7 @@ def _finalists(
     match: str,
     stage: Stage,
 ) -> None:
-    plan = replace(setting.recipe.plan, epochs=config.finalist_epochs)
+    plan = replace(setting.recipe.plan, epochs=config.finalist_epochs, time_schedule=())
     training = Training(plan=plan, inherited=config.finalist_weights == "inherited")
     for finalist in pick(ledger.outcomes, goal, config.finalists):
         tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")

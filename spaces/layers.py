@@ -94,6 +94,13 @@ class Repeat(nn.Module):
         return torch.stack([x] * self.timesteps)
 
 
+def set_timesteps(network: nn.Module, timesteps: int) -> None:
+    """Makes a network with direct encoding run at another T; its weights do not depend on T."""
+    for module in network.modules():
+        if isinstance(module, Repeat):
+            module.timesteps = timesteps
+
+
 class Add(nn.Module):
     """Sum of a current and a shortcut, a layer of its own so that its additions can be counted."""
 

@@ -33,7 +33,7 @@ class Space:
         name: as on the command line.
         about: one line for people.
         blanks: name -> distribution. Categorical and integer blanks are the structure half, float ones the
-            dynamics half.
+            dynamics half. Choices stand from least to most.
         timesteps: T.
         build: makes networks; called through ``network``.
         draw: makes the picture of a candidate: a plain dict with ``nodes`` and ``edges``; called through ``picture``.
@@ -84,6 +84,21 @@ class Space:
         """One uniform draw of every blank."""
         return Candidate({name: draw_blank(distribution, rng) for name, distribution in self.blanks.items()})
 
+    def options(self, blank: str) -> list[Value] | None:
+        """The values of a blank, least first as the space lists them; None where it is continuous."""
+        distribution = self.blanks[blank]
+        return None if math.isinf(_levels(distribution)) else _values(distribution)
+
+    @property
+    def smallest(self) -> Candidate:
+        """The candidate of every blank's first value."""
+        return Candidate({name: _ends(distribution)[0] for name, distribution in self.blanks.items()})
+
+    @property
+    def largest(self) -> Candidate:
+        """The candidate of every blank's last value."""
+        return Candidate({name: _ends(distribution)[1] for name, distribution in self.blanks.items()})
+
     def place(self, candidate: Candidate) -> tuple[float, ...]:
         """Where a candidate stands in the tree of fillings, first blank first: neighbours in this order begin alike."""
         return tuple(_rank(distribution, candidate[name]) for name, distribution in self.blanks.items())
@@ -126,6 +141,12 @@ def _values(distribution: BaseDistribution) -> list[Value]:
     if isinstance(distribution, IntDistribution):
         return list(range(distribution.low, distribution.high + 1, distribution.step))
     return [distribution.low + i * distribution.step for i in range(_levels(distribution))]
+
+
+def _ends(distribution: BaseDistribution) -> tuple[Value, Value]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0], distribution.choices[-1]
+    return distribution.low, distribution.high
 
 
 def _rank(distribution: BaseDistribution, value: Value) -> float:

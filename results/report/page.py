@@ -58,6 +58,7 @@ def render(run: Gathered) -> str:
         objectives=words.aims(run),
         start="from new weights" if match.get("finalist_weights") == "fresh" else "on from the supernet's weights",
         constraints=[str(one) for one in match.get("constraints") or []],
+        trust=words.trust(run),
         front=_front_rows(run),
         varied=_varied(run),
         constant=_constant(run),

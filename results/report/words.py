@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from results.front import named_spread
 from results.ledger import Outcome
 from results.report.gather import Gathered
+from results.trust import agreement, in_words
 from spaces.candidate import COUNT_LIKE
 
 THIN = "\u202f"  # narrow no-break space, between thousands and before units
@@ -182,6 +183,27 @@ def _scored(run: Gathered, fidelity: str) -> list[Outcome]:
 
 def _values(outcome: Outcome, names: Sequence[str]) -> list[float | None]:
     return [getattr(outcome.score, name) for name in names]
+
+
+def trust(run: Gathered) -> list[str]:
+    """How the supernet's ranking of the finalists compares with theirs after training; empty below two."""
+    said = []
+    for name, after in (("accuracy", "val_accuracy"), ("spikes", "spikes"), ("energy_nj", "energy_nj")):
+        pairs = [((one.metrics.get("supernet") or {}).get(name), one.metrics.get(after)) for one in run.finalists]
+        pairs = [pair for pair in pairs if all(isinstance(v, int | float) and math.isfinite(v) for v in pair)]
+        if len(pairs) >= 2:
+            label = {"accuracy": "validation accuracy", "energy_nj": "energy"}.get(name, name)
+            said.append(in_words(agreement(*zip(*pairs, strict=True)), label))
+    if not said:
+        return []
+    head = "The finalists as the supernet ranked them, against the same after training."
+    if run.config["match"].get("finalist_weights") != "fresh":
+        head += (
+            " They were trained on from the supernet’s weights, which makes the two more alike than new weights would."
+        )
+    if len(run.finalists) < 6:
+        said.append("More --finalists say more; tests/benchmarks/ranking.py measures it for a space and a data set.")
+    return [head, *said]
 
 
 def role(picked_as: str) -> str:

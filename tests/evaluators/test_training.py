@@ -9,6 +9,7 @@ from evaluators import training as training_module
 from evaluators.checkpoint import own_tensors, read_checkpoint
 from evaluators.supernet import train_supernet
 from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle
+from spaces.autosnn import autosnn
 from spaces.layers import initialise
 from spaces.space import Space
 
@@ -107,3 +108,64 @@ def test_losses_by_hand():
     expected = torch.log(1 + torch.exp(torch.tensor((0.3 - 0.7) * 10.0)))
     assert loss_of(readout, labels, Plan(epochs=1, logit_scale=10.0)).item() == pytest.approx(expected.item())
     assert loss_of(readout, labels, Plan(epochs=1, loss="mse")).item() == pytest.approx((0.09 + 0.09) / 2)
+    own = [torch.log(1 + torch.exp(torch.tensor((low - high) * 10.0))) for low, high in ((0.2, 0.8), (0.4, 0.6))]
+    tet = loss_of(readout, labels, Plan(epochs=1, logit_scale=10.0, loss="tet"))
+    assert tet.item() == pytest.approx(sum(own).item() / 2)
+
+
+def test_tet_averages_over_samples_and_steps_alike():
+    readout = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 3, 3, 1])
+    steps = [loss_of(step[None], labels, Plan(epochs=1)) for step in readout]
+    assert loss_of(readout, labels, Plan(epochs=1, loss="tet")).item() == pytest.approx(sum(steps).item() / 3)
+
+
+def test_the_time_schedule_is_kept_and_undone(setting, task):
+    plan = Plan(epochs=2, batch_size=16, time_schedule=((1, 0.5), (2, 0.25)))
+    assert [plan.timesteps(step, 12, 4) for step in range(12)] == [1] * 6 + [2] * 3 + [4] * 3
+    assert plan.timesteps(0, 12, 1) == plan.timesteps(11, 12, 1) == 1
+    assert plan.cost(4) == pytest.approx(0.5 / 4 + 0.25 / 2 + 0.25)
+    seen = []
+    space = autosnn(width=4, timesteps=3, compiled=False)
+    network = space.network(task.spec, next(space.all()))
+    initialise(network, torch.Generator().manual_seed(0))
+    network.register_forward_hook(lambda module, inputs, readout: seen.append(len(readout)))
+    fit(network, task, plan, seed=0, timesteps=3)
+    assert seen == [1] * 6 + [2] * 3 + [3] * 3
+    assert len(network(task.train.images[:2].float())) == 3
+
+
+@pytest.mark.parametrize("rule", ["uniform", "fair", "sandwich"])
+def test_several_paths_a_step_average_their_gradients(setting, task, rule):
+    recipe = replace(setting.recipe, path_rule=rule, paths=3)
+    calls = []
+    network = setting.space.network(task.spec)
+    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, identity=True)
+    groups = [list(setting.space.all())[i : i + 3] for i in range(0, 36, 3)]
+    images, labels = task.train.images[:16].float() / 255, task.train.labels[:16]
+    network.train()
+    for candidate in groups[0]:
+        (loss_of(network(images, candidate), labels, recipe.plan) / 3).backward()
+    expected = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad()
+    total = sum(loss_of(network(images, candidate), labels, recipe.plan) for candidate in groups[0]) / 3
+    total.backward()
+    for name, parameter in network.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
+    supernet, curve = train_supernet(replace(setting, recipe=recipe), on_step=lambda done, total: calls.append(done))
+    assert len(calls) == 12
+    assert curve[-1].loss < 3
+    assert same(supernet, train_supernet(replace(setting, recipe=recipe))[0])
+
+
+def test_bf16_learns_with_float32_weights(setting):
+    def learnt(precision):
+        plan = Plan(epochs=8, batch_size=16, logit_scale=10.0, precision=precision)
+        return train_supernet(replace(setting, recipe=replace(setting.recipe, plan=plan)))
+
+    network, curve = learnt("bf16")
+    _, exact = learnt("fp32")
+    assert curve[-1].loss < 0.8 * curve[0].loss
+    assert abs(curve[-1].loss - exact[-1].loss) < 0.2
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}

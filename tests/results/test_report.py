@@ -165,6 +165,7 @@ def test_a_finished_run_is_told_in_full(make):
         "loss is nan at step 31",
     ]:
         assert words_ in page.text
+    assert "can be trusted" not in page.text  # one finalist has no ranking
     for key, value in {
         "match.options.neuron": "plif",
         "versions.torch": "9.8.7",
@@ -179,6 +180,14 @@ def test_a_finished_run_is_told_in_full(make):
         "bias additions": "0.2",
     }.items():
         assert f"{key} {value}" in page.text
+
+
+def test_two_finalists_say_how_far_the_ranking_can_be_trusted(make):
+    swapped = METRICS | {"val_accuracy": 0.97, "spikes": 9000.0, "supernet": {"accuracy": 0.94, "spikes": 1.0}}
+    page = Page(write_report(make(finished(), {0: METRICS, 1: swapped})))
+    assert "Ranked by validation accuracy, 0 of 1 pair stands in the same order: so few say little." in page.text
+    assert "Ranked by spikes, 1 of 1 pair" in page.text
+    assert "Ranked by energy" not in page.text
 
 
 def test_the_page_loads_nothing(make):

@@ -1,0 +1,54 @@
+"""Sampling rules: which paths of a supernet a training step runs; their gradients are averaged.
+
+``uniform``: every blank drawn alone (Guo et al., single path one-shot, ECCV 2020). ``fair``: within a round every
+option of a blank is drawn once (Chu et al., FairNAS, ICCV 2021: there with as many paths a step as options).
+``sandwich``: the smallest, the largest and random ones between (Yu & Huang, ICCV 2019).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from spaces.candidate import Candidate
+from spaces.space import Space
+
+Rule = Callable[[Space, int, np.random.Generator], Iterator[list[Candidate]]]
+
+
+def uniform(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
+    """For every step, ``paths`` independent draws."""
+    while True:
+        yield [space.sample(rng) for _ in range(paths)]
+
+
+def fair(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
+    """For every step, the next ``paths`` of an endless row of rounds; a blank without options is drawn each time."""
+    row: list[Candidate] = []
+    while True:
+        while len(row) < paths:
+            row += _round(space, rng)
+        yield row[:paths]
+        row = row[paths:]
+
+
+def sandwich(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
+    """For every step, the smallest and the largest candidate, then random ones up to ``paths``."""
+    while True:
+        yield [space.smallest, space.largest, *(space.sample(rng) for _ in range(paths - 2))][:paths]
+
+
+PATH_RULES: Mapping[str, Rule] = {"uniform": uniform, "fair": fair, "sandwich": sandwich}
+
+
+def _round(space: Space, rng: np.random.Generator) -> list[Candidate]:
+    options = {name: space.options(name) for name in space.blanks}
+    length = max((len(values) for values in options.values() if values), default=1)
+    draws = [space.sample(rng) for _ in range(length)]
+    columns = {}
+    for name, values in options.items():
+        if values is None:
+            columns[name] = [draw[name] for draw in draws]
+            continue
+        repeated = [rng.permutation(len(values)) for _ in range(-(-length // len(values)))]
+        columns[name] = [values[int(index)] for index in np.concatenate(repeated)[:length]]
+    return [Candidate({name: column[i] for name, column in columns.items()}) for i in range(length)]

@@ -1,0 +1,60 @@
+"""Sampling rules: what each promises, on spaces of all kinds of blanks."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from evaluators.paths import PATH_RULES
+from spaces.seeds import numpy_generator
+from spaces.space import Space
+
+BLANKS = st.sampled_from(
+    [
+        CategoricalDistribution(("a", "b", "c", "d", "e")),
+        CategoricalDistribution((1, 2)),
+        IntDistribution(1, 9, step=4),
+        FloatDistribution(0.5, 2.0),
+        FloatDistribution(0.0, 1.0, step=0.5),
+    ]
+)
+SPACE = st.lists(BLANKS, min_size=1, max_size=5).map(
+    lambda blanks: Space(
+        name="any", about="", blanks={f"b{i}": b for i, b in enumerate(blanks)}, timesteps=1, build=None, draw=None
+    )
+)
+
+
+@pytest.mark.parametrize("rule", PATH_RULES)
+@given(space=SPACE, paths=st.integers(2, 7), seed=st.integers(0, 99))
+def test_every_rule_gives_whole_candidates_and_the_same_for_a_seed(rule, space, paths, seed):
+    groups = list(islice(PATH_RULES[rule](space, paths, numpy_generator(seed)), 5))
+    assert groups == list(islice(PATH_RULES[rule](space, paths, numpy_generator(seed)), 5))
+    for group in groups:
+        assert len(group) == paths
+        for candidate in group:
+            space.check(candidate)
+
+
+@given(space=SPACE, paths=st.integers(1, 7), seed=st.integers(0, 99))
+def test_fair_runs_every_option_as_often_as_any_other(space, paths, seed):
+    length = max((len(values) for name in space.blanks if (values := space.options(name))), default=1)
+    groups = PATH_RULES["fair"](space, paths, numpy_generator(seed))
+    row = [candidate for group in islice(groups, length * 4) for candidate in group]
+    for name in space.blanks:
+        if (values := space.options(name)) is None:
+            continue
+        for start in range(0, len(row), length):
+            counts = Counter(candidate[name] for candidate in row[start : start + length])
+            assert len(counts) == len(values)
+            assert max(counts.values()) <= -(-length // len(values))
+
+
+def test_sandwich_holds_both_ends(setting):
+    group = next(PATH_RULES["sandwich"](setting.space, 4, numpy_generator(0)))
+    assert set(group[0].values()) == {"skip"}
+    assert set(group[1].values()) == {"SRB_k5"}
+    assert len({candidate.key for candidate in group}) == 4
