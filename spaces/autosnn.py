@@ -125,7 +125,7 @@ def autosnn(*, width: int = 16, timesteps: int = 8, neuron: str = "plif", compil
         width: C, channels of the stem (published: 16, 32, 64, 128).
         timesteps: T (published: 8).
         neuron: ``plif`` (published), ``lif`` or ``if``; tau 2, threshold 1, hard detached reset, ATan surrogate.
-        compiled: whether neurons are compiled.
+        compiled: whether neurons are compiled, and convolutions of spikes run event by event.
 
     Raises:
         SpaceError: a value out of range.
@@ -140,7 +140,10 @@ def autosnn(*, width: int = 16, timesteps: int = 8, neuron: str = "plif", compil
         return Neuron(neuron, compiled=compiled)
 
     def build(spec: TaskSpec, candidate: Candidate | None, *, entangled: bool) -> nn.Module:
-        return Network(spec, candidate, width=width, timesteps=timesteps, neuron=make_neuron, entangled=entangled)
+        network = Network(spec, candidate, width=width, timesteps=timesteps, neuron=make_neuron, entangled=entangled)
+        for conv in (module for module in network.modules() if isinstance(module, Conv)):
+            conv.event_driven = compiled
+        return network
 
     def draw(spec: TaskSpec, candidate: Candidate) -> dict[str, Any]:
         return picture(spec, candidate, width=width, neuron=neuron.upper())

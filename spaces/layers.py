@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spaces.candidate import Value
+from spaces.events.conv import convolve
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -25,12 +26,14 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 class Conv(nn.Module):
     """Convolution with an odd kernel ``k``, padding that keeps the size, stride 1, no bias.
 
-    The kernel held may be larger than ``k`` (that of another option which shares it): the centre is used.
+    The kernel held may be larger than ``k`` (that of another option which shares it): the centre is used. Spikes are
+    convolved event by event where ``event_driven`` is true, which it is at first.
     """
 
     def __init__(self, c_in: int, c_out: int, k: int) -> None:
         super().__init__()
         self.k = k
+        self.event_driven = True
         self.weight = nn.Parameter(torch.empty(c_out, c_in, k, k))
 
     def kernel(self) -> Tensor:
@@ -40,7 +43,10 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Current of ``x`` [..., c_in, H, W] as [..., c_out, H, W]."""
-        kernel = self.kernel().contiguous(memory_format=torch.channels_last)
+        kernel = self.kernel()
+        if self.event_driven:
+            return over_time(lambda maps: convolve(maps, kernel), x)
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
         return over_time(lambda maps: F.conv2d(maps, kernel, padding=self.k // 2), x)
 
     def extra_repr(self) -> str:

@@ -409,11 +409,11 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(whole, data, tmp_path):
 import os, signal, sys, launch, search.job as job
 signal.signal(signal.SIGINT, signal.default_int_handler)  # children of background jobs inherit "ignore"
 score, calls = job.score_from_supernet, []
-def interrupted(*args):
+def interrupted(*args, **options):
     calls.append(args)
     if len(calls) == 4:
         os.kill(os.getpid(), signal.SIGINT)
-    return score(*args)
+    return score(*args, **options)
 job.score_from_supernet = interrupted
 sys.exit(launch.main(sys.argv[1:]))
 """

@@ -3,8 +3,8 @@
     python tests/benchmarks/ranking.py --data fashion-mnist --data-dir ~/data --train-samples 6000 --out ranking.json
 
 Trains random candidates alone with two seeds, then a supernet for every variant, and scores the same candidates out of
-it. Tau between the two seeds of training alone is the ceiling that noise sets: a supernet is compared with each seed,
-and the mean of the two taus stands beside it. What is done is kept in ``--out`` and not done again. Works for any space:
+it. Tau between the two seeds of training alone is the ceiling that noise sets; a supernet is compared with each seed
+and the mean of the two taus is shown. What is done is kept in ``--out`` and not done again. Works for any space:
 options after ``--`` are those of ``launch.py search``, for all of it.
 """
 

@@ -1,0 +1,1 @@
+"""Event-driven layers: work in proportion to spikes, not to neurons."""

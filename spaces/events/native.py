@@ -1,0 +1,78 @@
+"""The native kernels: C beside this file, compiled for this processor when first used, and kept on disk."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("conv.c")
+COMPILERS = ("cc", "gcc", "clang", "g++")
+OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
+POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+SIGNATURES = {
+    "events_of": (LONG, [POINTER, LONG, LONG, POINTER, POINTER]),
+    "conv_forward": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
+    "conv_weight_gradient": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
+}
+
+
+@functools.cache
+def kernels() -> ctypes.CDLL | None:
+    """The library; None, with one warning, where it cannot be compiled or loaded."""
+    try:
+        library = ctypes.CDLL(str(_compiled()))
+    except (OSError, subprocess.SubprocessError) as error:
+        output = getattr(error, "stderr", None) or str(error)
+        warnings.warn(
+            f"convolutions run dense, a few times slower, because compiling failed ({' '.join(output.split())[:200]}); "
+            "install a C compiler such as gcc, or pass --no-compile to silence this",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    for name, (result, arguments) in SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _compiled() -> Path:
+    """The library's file, compiled if it is not there; several processes may do so at once."""
+    key = hashlib.sha256("\0".join([SOURCE.read_text(), *OPTIONS, _processor()]).encode()).hexdigest()[:16]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikefront"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written
+        home = Path(tempfile.gettempdir()) / f"spikefront-{os.getuid()}"
+        home.mkdir(mode=0o700, exist_ok=True)
+    path = home / f"conv-{key}.so"
+    if path.exists():
+        return path
+    compiler = os.environ.get("CC") or next((name for name in COMPILERS if shutil.which(name)), None)
+    if compiler is None:
+        raise OSError("no C compiler found")
+    language = ["-x", "c"] if compiler.endswith("++") else []
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        made = Path(folder) / path.name
+        command = [*compiler.split(), *OPTIONS, *language, str(SOURCE), "-o", str(made)]
+        try:
+            subprocess.run([*command, "-fopenmp"], check=True, capture_output=True, text=True)
+        except subprocess.CalledProcessError:  # a compiler without OpenMP
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        made.replace(path)
+    return path
+
+
+def _processor() -> str:
+    """What distinguishes processors that a shared home may be used from."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.lower().startswith(("flags", "features")))
+    except (OSError, StopIteration):
+        return platform.machine() + platform.processor()

@@ -1,0 +1,139 @@
+"""Event-driven convolution against float64 dense convolution: outputs, gradients, every shape; and its fallbacks."""
+
+import subprocess
+import warnings
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from spaces.events import conv as conv_module
+from spaces.events import native
+from spaces.events.conv import convolve, events_of
+
+pytestmark = pytest.mark.skipif(native.kernels() is None, reason="no C compiler")
+
+
+def spikes(shape, rate, seed=0):
+    x = (torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < rate).float()
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def normal(shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(
+    n=st.integers(1, 5),
+    c_in=st.integers(1, 40),
+    c_out=st.sampled_from([8, 16, 24, 48]),
+    h=st.integers(1, 9),
+    w=st.integers(1, 9),
+    k=st.sampled_from([1, 3, 5, 7]),
+    rate=st.sampled_from([0.0, 0.03, 0.3, 1.0]),
+    threads=st.integers(1, 3),
+)
+def test_equals_a_dense_convolution_and_its_gradients(n, c_in, c_out, h, w, k, rate, threads):
+    x, kernel, gradient = spikes((n, c_in, h, w), rate), normal((c_out, c_in, k, k)), normal((n, c_out, h, w), 2)
+    assert events_of(x) is not None
+    x.requires_grad_()
+    kernel.requires_grad_()
+    torch.set_num_threads(threads)
+    try:
+        out = convolve(x, kernel)
+        out.backward(gradient)
+    finally:
+        torch.set_num_threads(1)
+    exact = [tensor.detach().double().requires_grad_() for tensor in (x, kernel)]
+    expected = F.conv2d(*exact, padding=k // 2)
+    expected.backward(gradient.double())
+    scale = (c_in * k * k) ** 0.5
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5 * scale)
+    torch.testing.assert_close(x.grad.double(), exact[0].grad, rtol=1e-4, atol=1e-5 * c_out**0.5 * k)
+    torch.testing.assert_close(kernel.grad.double(), exact[1].grad, rtol=1e-4, atol=1e-5 * (n * h * w) ** 0.5)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+@given(c=st.integers(1, 40), rate=st.sampled_from([0.0, 0.2, 1.0]), seed=st.integers(0, 99))
+def test_events_are_the_spikes_in_order(c, rate, seed):
+    x = spikes((3, c, 4, 5), rate, seed)
+    found = events_of(x)
+    rows = x.permute(0, 2, 3, 1).reshape(-1, c)
+    for pixel, row in enumerate(rows):
+        own = found.channel[found.start[pixel] : found.start[pixel + 1]]
+        assert own.tolist() == row.nonzero().flatten().tolist()
+    assert len(found.channel) == x.sum()
+
+
+@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, float("nan"), float("inf"), 1 + 2**-23])
+@pytest.mark.parametrize("c", [3, 16])
+def test_what_is_no_spike_is_convolved_densely(value, c):
+    x = spikes((2, c, 4, 4), 0.3)
+    x[1, c - 1, 3, 3] = value
+    assert events_of(x) is None
+    kernel = normal((8, c, 3, 3))
+    torch.testing.assert_close(convolve(x, kernel), F.conv2d(x, kernel, padding=1), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        spikes((2, 4, 5, 5), 0.3).double(),
+        spikes((2, 4, 5, 5), 0.3).contiguous(),
+        spikes((2, 4, 5, 5), 0.3)[:, ::2],
+        torch.zeros(0, 4, 5, 5),
+    ],
+)
+def test_what_the_kernels_cannot_read_is_convolved_densely(x):
+    assert events_of(x) is None
+    kernel = normal((8, x.shape[1], 3, 3)).to(x.dtype)
+    torch.testing.assert_close(convolve(x, kernel), F.conv2d(x, kernel, padding=1))
+
+
+@pytest.mark.parametrize(("c_out", "k"), [(12, 3), (8, 9)])
+def test_shapes_without_a_kernel_are_convolved_densely(c_out, k, monkeypatch):
+    monkeypatch.setattr(conv_module._EventConv, "apply", lambda *a: pytest.fail("no kernel for this"))
+    convolve(spikes((2, 4, 9, 9), 0.3), normal((c_out, 4, k, k)))
+
+
+def test_a_frame_does_not_depend_on_its_batch_nor_on_threads():
+    x, kernel, gradient = spikes((6, 16, 9, 9), 0.2), normal((16, 16, 5, 5)), normal((6, 16, 9, 9), 2)
+    whole = convolve(x, kernel)
+    assert torch.equal(whole[2:3], convolve(x[2:3].contiguous(memory_format=torch.channels_last), kernel))
+    grads = []
+    for threads in (1, 2, 2, 3):
+        torch.set_num_threads(threads)
+        weight = kernel.clone().requires_grad_()
+        out = convolve(x, weight)
+        assert torch.equal(out, whole)
+        out.backward(gradient)
+        grads.append(weight.grad)
+    torch.set_num_threads(1)
+    assert torch.equal(grads[1], grads[2])  # the same number of threads: the same to the bit
+    for other in grads:
+        torch.testing.assert_close(other, grads[0], rtol=1e-5, atol=1e-5)
+
+
+def test_without_a_compiler_it_is_dense_and_says_so_once(monkeypatch, tmp_path):
+    native.kernels.cache_clear()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", "false")
+    x, kernel = spikes((2, 4, 5, 5), 0.3), normal((8, 4, 3, 3))
+    try:
+        with pytest.warns(RuntimeWarning, match="convolutions run dense"):
+            torch.testing.assert_close(convolve(x, kernel), F.conv2d(x, kernel, padding=1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            convolve(x, kernel)
+    finally:
+        native.kernels.cache_clear()
+
+
+def test_is_compiled_once_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = native._compiled()
+    assert list((tmp_path / "spikefront").iterdir()) == [path]
+    monkeypatch.setattr(subprocess, "run", lambda *a, **o: pytest.fail("compiled twice"))
+    assert native._compiled() == path
