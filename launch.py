@@ -130,6 +130,12 @@ def search_parser() -> Parser:
     add(search, "candidates", "stop after scoring this many", int)
     add(search, "minutes", "stop after this many minutes of scoring", float)
     add(search, "batch", "candidates a sampler is asked for at a time", int)
+    search.add_argument(
+        "--no-racing",
+        dest="racing",
+        action="store_false",
+        help="score every candidate on all of the validation split, also one that is clearly dominated",
+    )
     add(search, "seed", "names every random choice: the same seed gives the same run", int)
 
     supernet = parser.add_argument_group(
@@ -139,7 +145,8 @@ def search_parser() -> Parser:
     add(
         supernet,
         "path_rule",
-        "paths a step trains: uniform, fair (every option once a round), sandwich (smallest, largest, random)",
+        "paths a step trains: balanced (kinds of operations alike), uniform, fair (every option once a round), sandwich "
+        "(smallest, largest, random)",
     )
     add(supernet, "paths", "paths a step, their gradients averaged", int)
     add(

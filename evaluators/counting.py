@@ -7,6 +7,7 @@ the first batch. All totals are whole numbers, summed exactly, so they depend ne
 precision.
 """
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,11 +188,22 @@ def counting(network: nn.Module) -> Iterator[Counter]:
 
 def fan_out_map(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
     """How many non-zero synapses each input position [C, H, W] (or [F]) of ``layer`` drives, float64 of that shape."""
-    mask = (_weights(layer) != 0).double().cpu()
-    if isinstance(layer, Linear):
+    weights = _weights(layer)
+    if bool(weights.all()):
+        return _full_fan_out(tuple(weights.shape), shape)
+    return _fan_out((weights != 0).double().cpu(), shape)
+
+
+@functools.lru_cache(maxsize=256)
+def _full_fan_out(weights: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
+    return _fan_out(torch.ones(weights, dtype=torch.float64), shape)
+
+
+def _fan_out(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if mask.dim() == 2:
         return mask.sum(0)
     targets = torch.ones(1, mask.shape[0], *shape[1:], dtype=torch.float64)
-    return F.conv_transpose2d(targets, mask, padding=layer.k // 2)[0]
+    return F.conv_transpose2d(targets, mask, padding=mask.shape[-1] // 2)[0]
 
 
 def describe(module: nn.Module) -> str:

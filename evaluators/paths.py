@@ -2,14 +2,17 @@
 
 ``uniform``: every blank drawn alone (Guo et al., single path one-shot, ECCV 2020). ``fair``: within a round every
 option of a blank is drawn once (Chu et al., FairNAS, ICCV 2021: there with as many paths a step as options).
+``balanced``: every family of a blank's options alike, then an option of it. Options of a family share their kernel, so
+under ``uniform`` an identity, which is a family of its own, is trained with what follows far more seldom than it should.
 ``sandwich``: the smallest, the largest and random ones between (Yu & Huang, ICCV 2019).
 """
 
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 
-from spaces.candidate import Candidate
+from spaces.candidate import Candidate, Value
 from spaces.space import Space
 
 Rule = Callable[[Space, int, np.random.Generator], Iterator[list[Candidate]]]
@@ -19,6 +22,27 @@ def uniform(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list
     """For every step, ``paths`` independent draws."""
     while True:
         yield [space.sample(rng) for _ in range(paths)]
+
+
+def balanced(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
+    """For every step, ``paths`` independent draws of a family and then an option, blank by blank."""
+    families: dict[str, list[list[Value]]] = {}
+    for name, distribution in space.blanks.items():
+        if isinstance(distribution, CategoricalDistribution):
+            groups: dict[Value, list[Value]] = {}
+            for choice in distribution.choices:
+                groups.setdefault(space.family(choice), []).append(choice)
+            families[name] = list(groups.values())
+
+    def redrawn(candidate: Candidate) -> Candidate:
+        values = dict(candidate)
+        for name, groups in families.items():
+            group = groups[int(rng.integers(len(groups)))]
+            values[name] = group[int(rng.integers(len(group)))]
+        return Candidate(values)
+
+    while True:
+        yield [redrawn(space.sample(rng)) for _ in range(paths)]
 
 
 def fair(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
@@ -37,7 +61,7 @@ def sandwich(space: Space, paths: int, rng: np.random.Generator) -> Iterator[lis
         yield [space.smallest, space.largest, *(space.sample(rng) for _ in range(paths - 2))][:paths]
 
 
-PATH_RULES: Mapping[str, Rule] = {"uniform": uniform, "fair": fair, "sandwich": sandwich}
+PATH_RULES: Mapping[str, Rule] = {"balanced": balanced, "uniform": uniform, "fair": fair, "sandwich": sandwich}
 
 
 def _round(space: Space, rng: np.random.Generator) -> list[Candidate]:

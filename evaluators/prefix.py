@@ -5,29 +5,35 @@ are those of every candidate that has it. Scores are the same to the bit as with
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from evaluators.counting import LayerCount, counting
-from evaluators.evaluation import Answers, Evaluation, calibration_batches, renewing_statistics
+from evaluators.evaluation import BATCH, Answers, Evaluation, calibration_batches, renewing_statistics
 from evaluators.packing import Packed, pack, unpack
 from evaluators.tasks.task import Split, Task, batches
 from spaces.candidate import Candidate, Value
 from spaces.layers import Chain, Choice
+from spaces.seeds import torch_generator
 
 Key = tuple[Value, ...]  # the values of the blanks decided on so far
 
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
-    """What a common beginning gives: its output for each calibration and validation batch, and its layers' counts."""
+    """What a common beginning gives.
+
+    Attributes:
+        calibration, validation: its output for each batch.
+        counted: counts of its layers after so many samples, at each pause and at the end.
+    """
 
     calibration: Sequence[Packed]
     validation: Sequence[Packed]
-    layers: tuple[LayerCount, ...]
+    counted: Mapping[int, tuple[LayerCount, ...]]
 
     @property
     def nbytes(self) -> int:
@@ -109,7 +115,7 @@ def evaluate_from(
     seed: int,
     cache: PrefixCache,
     device: str = "cpu",
-    batch_size: int = 128,
+    stop: Callable[[Evaluation], bool] | None = None,
 ) -> Evaluation:
     """Recalibrates and evaluates a candidate's network, from the end of the longest beginning that is kept.
 
@@ -122,11 +128,12 @@ def evaluate_from(
         recalibration_samples, seed: see ``recalibrate``; 0 samples keep the statistics.
         cache: of this supernet and setting, and no other.
         device: where to run.
-        batch_size: samples a batch of evaluation.
+        stop: shown what was found after an eighth, a quarter and half of the samples, which come in a seeded order;
+            true ends the evaluation there, and keeps nothing.
     """
     parts = segments(network, candidate)
     start = cache.longest([part.key for part in parts[:-1]])
-    known = cache[start] if start is not None else Beginning((), (), ())
+    known = cache[start] if start is not None else Beginning((), (), {})
     left = [part for part in parts if start is None or len(part.key) > len(start)]
     made = {part.key: ([], []) for part in left[:-1]}
 
@@ -144,20 +151,33 @@ def evaluate_from(
                 run(x, 0)
     network.eval()
     answers = Answers(device)
+    pauses = [len(split) / 8, len(split) / 4, len(split) / 2, len(split)]
+    counted: dict[int, tuple[LayerCount, ...]] = {}  # samples seen -> counts of what is run here
+    order = torch_generator(seed, "evaluation")
+    stream = batches(task, split, batch_size=BATCH, device=device, generator=order)
     with counting(network) as counter:
-        for number, (images, labels) in enumerate(batches(task, split, batch_size=batch_size, device=device)):
+        for number, (images, labels) in enumerate(stream):
             answers.add(run(images if start is None else unpack(known.validation[number]), 1), labels)
             if number == 0:
                 _forget_what_is_too_large(made, cache, len(split) / len(labels))
-    if not answers.finite:
-        return answers.evaluation(())
-    layers = counter.counts().layers
+            if answers.samples < pauses[0]:
+                continue
+            pauses = [pause for pause in pauses if pause > answers.samples]
+            if not answers.finite:
+                return answers.evaluation(())
+            counted[answers.samples] = counter.counts().layers
+            found = answers.evaluation(known.counted.get(answers.samples, ()) + counted[answers.samples])
+            if pauses and stop is not None and stop(found):
+                return found
     for part in left[:-1]:
         if part.key in made:
             names = _names_up_to(network, parts, part)
-            own = tuple(layer for layer in layers if layer.name in names)
-            cache.keep(part.key, Beginning(*made[part.key], layers=known.layers + own))
-    return answers.evaluation(known.layers + layers)
+            both = {
+                seen: known.counted.get(seen, ()) + tuple(layer for layer in layers if layer.name in names)
+                for seen, layers in counted.items()
+            }
+            cache.keep(part.key, Beginning(*made[part.key], counted=both))
+    return found
 
 
 def _forget_what_is_too_large(made: dict[Key, tuple[list, list]], cache: PrefixCache, times: float) -> None:

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -61,15 +62,30 @@ def train_supernet(
 
 
 def score_from_supernet(
-    setting: Setting, supernet: nn.Module, candidate: Candidate, *, cache: PrefixCache | None = None
+    setting: Setting,
+    supernet: nn.Module,
+    candidate: Candidate,
+    *,
+    cache: PrefixCache | None = None,
+    hopeless: Callable[[Score, int, int], str] | None = None,
 ) -> Score:
     """Score of a candidate on the validation split, with weights out of the supernet and its own BN statistics.
 
     A pure function of the supernet's weights and the candidate: what was scored before has no effect. A candidate that
     raises is a failed outcome with its traceback. A cache, of this supernet and setting alone, saves computing again
-    what candidates have in common; the score is the same to the bit.
+    what candidates have in common; the score is the same to the bit. ``hopeless`` is asked after an eighth, a quarter
+    and half of the samples, with the score on these, how many they are, and how many there are in all; a candidate for
+    which it gives a reason is ``pruned`` for it, with the score that it had.
     """
     start = time.perf_counter()
+    total, reason = len(setting.task.validation), ""
+
+    def stop(evaluation: Evaluation) -> bool:
+        nonlocal reason
+        partial = score_of(setting, network, evaluation, fidelity="supernet", seconds=0.0)
+        reason = hopeless(partial, evaluation.counts.samples, total) if partial.state == "ok" else ""
+        return bool(reason)
+
     try:
         network = build_alone(setting, candidate)
         inherit(network, supernet)
@@ -82,12 +98,14 @@ def score_from_supernet(
             seed=setting.seed,
             cache=PrefixCache(0) if cache is None else cache,
             device=setting.device,
+            stop=stop if hopeless else None,
         )
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
-    return score_of(setting, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
+    score = score_of(setting, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
+    return replace(score, state="pruned", error=reason) if reason else score
 
 
 def set_initial(network: nn.Module, recipe: Recipe, generator: torch.Generator) -> None:

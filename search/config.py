@@ -29,7 +29,7 @@ class Config:
     seed: int = 0
     supernet_weights: str = "entangled"
     supernet_epochs: int = 6
-    path_rule: str = "uniform"
+    path_rule: str = "balanced"
     paths: int = 1
     time_schedule: str = "full"
     precision: str = "fp32"
@@ -49,6 +49,7 @@ class Config:
     candidates: int = 200
     minutes: float | None = None
     batch: int = 20
+    racing: bool = True
     finalists: int = 4
     finalist_epochs: int = 5
     finalist_weights: str = "inherited"
@@ -106,7 +107,7 @@ RANGES = {
 POSITIVE = ("learning_rate", "logit_scale", "norm_scale", "head_gain", "minutes")
 CHOICES = {
     "supernet_weights": ("entangled", "separate"),
-    "path_rule": ("uniform", "fair", "sandwich"),
+    "path_rule": ("balanced", "uniform", "fair", "sandwich"),
     "loss": ("ce", "tet", "mse"),
     "precision": ("fp32", "bf16"),
     "kernel_init": ("identity", "uniform"),

@@ -32,8 +32,10 @@ from search.finalists import Training, pick, train_finalist
 from search.goal import Goal, check_objectives, parse_constraints
 from search.loop import Budget, search
 from search.progress import stages
+from search.racing import dominated_by
 from search.samplers import SAMPLERS
 from spaces import SPACES, lookup
+from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, RunError, SearchError, SpaceError, unknown
 from spaces.space import Space
 
@@ -233,11 +235,16 @@ def _search(config: Config, goal: Goal, setting: Setting, supernet: nn.Module, l
     tell = stage("search", "candidates")
     tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
     cache = PrefixCache(config.prefix_cache_mb)
+
+    def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
+        hopeless = dominated_by(history, goal) if config.racing else None
+        return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=hopeless)
+
     return search(
         setting.space,
         ledger,
         lookup(SAMPLERS, "sampler", config.sampler),
-        lambda candidate: score_from_supernet(setting, supernet, candidate, cache=cache),
+        score,
         goal=goal,
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
         seed=config.seed,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
@@ -32,7 +33,7 @@ def search(
     space: Space,
     ledger: Ledger,
     sampler: Sampler,
-    score: Callable[[Candidate], Score],
+    score: Callable[..., Score],
     *,
     goal: Goal,
     budget: Budget,
@@ -45,6 +46,14 @@ def search(
     What the sampler sees is the outcomes of whole batches, and a batch's seed is derived from its index. So going on
     after a kill asks the same questions again, skips what is recorded, and ends with the same ledger. A batch is scored
     in the order of the tree of fillings, so that candidates which begin alike follow each other.
+
+    Args:
+        space, sampler, goal, seed: what is searched, how, for what, and the name of all random choices.
+        ledger: where outcomes stand and go.
+        score: called as ``score(candidate, history=outcomes)`` with the outcomes of all whole batches before.
+        budget: when to stop.
+        runner: carries candidates to where they are scored, and brings the scores back in order.
+        on_outcome: told of each new outcome.
 
     Raises:
         LedgerError: the ledger's outcomes are not those this search would have asked for.
@@ -66,7 +75,7 @@ def search(
             )
         if not asked:
             return f"all {len(searched)} candidates of the space are scored"
-        results = runner(score, asked[len(done) :])
+        results = runner(partial(score, history=history), asked[len(done) :])
         for candidate in asked[len(done) :]:
             if budget.minutes is not None and _minutes(ledger.outcomes) >= budget.minutes:
                 return f"{_minutes(ledger.outcomes):.1f} minutes of scoring, as asked"

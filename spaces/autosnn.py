@@ -156,6 +156,7 @@ def autosnn(*, width: int = 16, timesteps: int = 8, neuron: str = "plif", compil
         build=build,
         draw=draw,
         published=PUBLISHED,
+        family=lambda value: str(value).split("_k")[0],
     )
 
 

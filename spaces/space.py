@@ -38,6 +38,7 @@ class Space:
         build: makes networks; called through ``network``.
         draw: makes the picture of a candidate: a plain dict with ``nodes`` and ``edges``; called through ``picture``.
         published: name -> filling, of the cells known from papers.
+        family: value of a categorical blank -> the kind of operation it is; values of one family differ in size only.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Space:
     build: Build
     draw: Callable[[TaskSpec, Candidate], dict[str, Any]]
     published: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    family: Callable[[Value], Value] = lambda value: value
 
     def network(self, spec: TaskSpec, candidate: Candidate | None = None, *, entangled: bool = True) -> "nn.Module":
         """The supernet, or the network of one candidate: same layers, same names, same code.

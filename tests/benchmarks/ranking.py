@@ -41,6 +41,7 @@ VARIANTS = {
     "no recalibration": {"recalibration_samples": 0},
     "separate, no recalibration": {"supernet_weights": "separate", "recalibration_samples": 0},
     "full T throughout": {"time_schedule": "full"},
+    "uniform": {"path_rule": "uniform"},
     "fair": {"path_rule": "fair"},
     "fair, 5 paths": {"path_rule": "fair", "paths": 5},
     "sandwich, 3 paths": {"path_rule": "sandwich", "paths": 3},

@@ -58,3 +58,27 @@ def test_sandwich_holds_both_ends(setting):
     assert set(group[0].values()) == {"skip"}
     assert set(group[1].values()) == {"SRB_k5"}
     assert len({candidate.key for candidate in group}) == 4
+
+
+def test_balanced_draws_families_alike_and_their_options_alike(setting):
+    draws = list(islice(PATH_RULES["balanced"](setting.space, 1, numpy_generator(0)), 6000))
+    counts = Counter(candidate["slot2"] for (candidate,) in draws)
+    assert counts["skip"] / 6000 == pytest.approx(1 / 3, abs=0.03)
+    for name in ("SCB_k3", "SCB_k5", "SRB_k3", "SRB_k5"):
+        assert counts[name] / 6000 == pytest.approx(1 / 6, abs=0.03)
+    pairs = Counter((candidate["slot1"], candidate["slot3"]) for (candidate,) in draws)
+    assert pairs["skip", "skip"] / 6000 == pytest.approx(1 / 9, abs=0.03)  # blanks are independent
+
+
+def test_without_families_balanced_is_uniform():
+    space = Space(
+        name="any",
+        about="",
+        blanks={"a": CategoricalDistribution(("x", "y", "z")), "b": IntDistribution(1, 2)},
+        timesteps=1,
+        build=None,
+        draw=None,
+    )
+    counts = Counter(c.key for (c,) in islice(PATH_RULES["balanced"](space, 1, numpy_generator(0)), 6000))
+    assert len(counts) == 6
+    assert max(counts.values()) - min(counts.values()) < 250

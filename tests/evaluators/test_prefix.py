@@ -22,7 +22,8 @@ SHAPES = st.lists(st.integers(1, 7), min_size=1, max_size=5)
 
 @pytest.fixture(scope="module")
 def supernet(setting):
-    return train_supernet(setting)[0]
+    plan = replace(setting.recipe.plan, epochs=8)
+    return train_supernet(replace(setting, recipe=replace(setting.recipe, plan=plan)))[0]
 
 
 def timeless(score):
@@ -39,7 +40,7 @@ def draws(setting, n):
 def test_scores_are_the_same_to_the_bit(setting, supernet, monkeypatch, megabytes, batch):
     monkeypatch.setattr(evaluation_module, "BATCH", 40)  # three batches of calibration
     one = replace(setting, recipe=replace(setting.recipe, recalibration_samples=96))
-    monkeypatch.setattr(prefix_module.evaluate_from, "__kwdefaults__", {"device": "cpu", "batch_size": batch})
+    monkeypatch.setattr(prefix_module, "BATCH", batch)
     cache = PrefixCache(megabytes)
     for candidate in draws(setting, 25):
         cached = score_from_supernet(one, supernet, candidate, cache=cache)
@@ -120,3 +121,39 @@ def test_odd_tensors_survive_packing(x):
     back = unpack(pack(x))
     torch.testing.assert_close(back, x, rtol=0, atol=0, equal_nan=True)
     assert back.dtype == x.dtype
+
+
+@pytest.mark.parametrize("share", [8, 4, 2, 1])
+def test_stopped_early_it_is_the_same_with_and_without_the_cache(setting, supernet, monkeypatch, share):
+    monkeypatch.setattr(prefix_module, "BATCH", 4)
+    total = len(setting.task.validation)
+    asked = []
+
+    def hopeless(score, seen, of):
+        asked.append(seen)
+        assert (of, score.state) == (total, "ok")
+        return "enough" if seen >= total / share else ""
+
+    cache = PrefixCache(64)
+    candidates = draws(setting, 6)
+    for candidate in candidates[3:]:
+        score_from_supernet(setting, supernet, candidate, cache=cache)
+    stopped = 0
+    for candidate in candidates:
+        whole = score_from_supernet(setting, supernet, candidate)
+        asked.clear()
+        scores = [
+            timeless(score_from_supernet(setting, supernet, candidate, cache=kept, hopeless=hopeless))
+            for kept in (cache, None)
+        ]
+        assert scores[0] == scores[1]
+        if not asked:
+            continue  # silent on the samples seen: never asked about
+        if share == 1:
+            assert scores[0] == timeless(whole)
+        else:
+            stopped += 1
+            assert (scores[0].state, scores[0].error) == ("pruned", "enough")
+            assert scores[0].spikes == pytest.approx(whole.spikes, rel=0.5)
+            assert scores[0].parameters == whole.parameters
+    assert stopped or share == 1

@@ -30,7 +30,7 @@ class Killed(Exception):
     """Stands for a kill between two candidates."""
 
 
-def score(candidate, *, seconds=1.0, calls=None, die_at=None):
+def score(candidate, *, history=(), seconds=1.0, calls=None, die_at=None):
     if calls is not None:
         calls.append(candidate)
         if len(calls) == die_at:

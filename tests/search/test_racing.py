@@ -1,0 +1,68 @@
+"""Racing: never wrong about what the whole split says but for its chance, and silent without a rival."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from results.ledger import Outcome
+from search.goal import Goal
+from search.racing import DELTA, dominated_by
+from spaces.candidate import Candidate, Score
+
+GOAL = Goal(objectives=("accuracy", "spikes", "energy_nj"))
+
+
+def score(accuracy, spikes, energy_nj, **more):
+    values = {"sops": 1.0, "macs": 1.0, "parameters": 9, "timesteps": 2} | more
+    return Score(
+        **(
+            {"state": "ok", "fidelity": "supernet", "accuracy": accuracy, "spikes": spikes, "energy_nj": energy_nj}
+            | values
+        )
+    )
+
+
+def rivals(*scores):
+    return [Outcome(i, 0, Candidate({"x": i}), s) for i, s in enumerate(scores)]
+
+
+def test_the_clearly_dominated_are_named_with_their_reason():
+    judge = dominated_by(rivals(score(0.9, 100.0, 10.0)), GOAL)
+    assert judge(score(0.3, 200.0, 20.0), 256, 1000) == "stopped after 256 of 1000 samples: dominated by candidate 0"
+    assert judge(score(0.89, 200.0, 20.0), 256, 1000) == ""  # may still be as good
+    assert judge(score(0.3, 200.0, 9.0), 256, 1000) == ""  # cheaper in one objective
+    assert judge(score(0.3, 104.0, 20.0), 256, 1000) == ""  # not clearly more spikes
+
+
+def test_what_is_not_ok_is_no_rival():
+    worse = [replace(score(0.9, 100.0, 10.0), state=state) for state in ("infeasible", "pruned")]
+    assert dominated_by(rivals(*worse), GOAL)(score(0.1, 200.0, 20.0), 500, 1000) == ""
+    assert dominated_by([], GOAL)(score(0.1, 200.0, 20.0), 500, 1000) == ""
+
+
+@given(accuracy=st.floats(0, 1), spikes=st.floats(1, 1e6), seen=st.integers(1, 999))
+def test_a_candidate_never_beats_itself(accuracy, spikes, seen):
+    own = score(accuracy, spikes, spikes / 10)
+    assert dominated_by(rivals(own), GOAL)(own, seen, 1000) == ""
+
+
+@pytest.mark.parametrize("objectives", [("accuracy", "parameters"), ("accuracy", "timesteps", "macs"), ("sops",)])
+def test_every_objective_can_be_raced_on(objectives):
+    judge = dominated_by(rivals(score(0.9, 1.0, 1.0)), Goal(objectives=objectives))
+    assert judge(score(0.1, 1.0, 1.0, sops=2.0), 500, 1000)
+
+
+@pytest.mark.parametrize("seen", [125, 250, 500])
+def test_the_bound_holds_but_for_its_chance(seen):
+    """Right answers drawn without replacement: the whole is above the bound less often than delta says."""
+    rng = np.random.default_rng(0)
+    misses = 0
+    for _ in range(20_000 // 4):
+        right = int(rng.integers(300, 700))
+        found = rng.hypergeometric(right, 1000 - right, seen) / seen
+        rival = rivals(score(right / 1000 - 1e-9, 1.0, 1.0))  # just worse than the candidate really is
+        misses += bool(dominated_by(rival, GOAL)(score(found, 2.0, 2.0), seen, 1000))
+    assert misses / 5_000 <= DELTA
