@@ -145,7 +145,7 @@ def search_parser() -> Parser:
     add(
         supernet,
         "path_rule",
-        "paths a step trains: balanced (kinds of operations alike), uniform, fair (every option once a round), sandwich "
+        "paths a step trains: balanced (kinds of operation alike), uniform, fair (every option once a round), sandwich "
         "(smallest, largest, random)",
     )
     add(supernet, "paths", "paths a step, their gradients averaged", int)

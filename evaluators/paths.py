@@ -3,7 +3,7 @@
 ``uniform``: every blank drawn alone (Guo et al., single path one-shot, ECCV 2020). ``fair``: within a round every
 option of a blank is drawn once (Chu et al., FairNAS, ICCV 2021: there with as many paths a step as options).
 ``balanced``: every family of a blank's options alike, then an option of it. Options of a family share their kernel, so
-under ``uniform`` an identity, which is a family of its own, is trained with what follows far more seldom than it should.
+under ``uniform`` an identity, a family of its own, is trained with what follows far more seldom than it should.
 ``sandwich``: the smallest, the largest and random ones between (Yu & Huang, ICCV 2019).
 """
 

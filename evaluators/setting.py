@@ -21,7 +21,7 @@ class Recipe:
     """
 
     plan: Plan
-    path_rule: str = "uniform"
+    path_rule: str = "balanced"
     paths: int = 1
     entangled: bool = True
     norm_scale: float = 2.0
