@@ -66,7 +66,7 @@ def in_words(found: Agreement, name: str) -> str:
     text = f"Ranked by {name}, {found.same} of {found.pairs} pair{'s' if found.pairs > 1 else ''} "
     text += f"stand{'s' if found.pairs == 1 else ''} in the same order"
     if found.candidates < 6:
-        return f"{text}: so few say little."
+        return f"{text}."  # an interval would be as wide as the scale
     return f"{text} (tau {found.tau:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}): {_verdict(found)}."
 
 

@@ -16,7 +16,9 @@ def summary(folder: RunFolder) -> str:
     """A finished run in a few lines: what was scored, each finalist, where the report is."""
     outcomes, _ = read(folder.ledger)
     searched = [outcome.score for outcome in outcomes if outcome.batch >= 0]
-    counts = {state: sum(score.state == state for score in searched) for state in ("ok", "infeasible", "failed")}
+    counts = {
+        state: sum(score.state == state for score in searched) for state in ("ok", "pruned", "infeasible", "failed")
+    }
     lines = [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
     if searched and not counts["ok"]:
         error, times = Counter(score.error for score in searched).most_common(1)[0]

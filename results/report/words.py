@@ -202,7 +202,7 @@ def trust(run: Gathered) -> list[str]:
             " They were trained on from the supernet’s weights, which makes the two more alike than new weights would."
         )
     if len(run.finalists) < 6:
-        said.append("More --finalists say more; tests/benchmarks/ranking.py measures it for a space and a data set.")
+        said.append("So few say little: more --finalists say more.")
     return [head, *said]
 
 

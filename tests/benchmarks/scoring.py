@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import score_from_supernet, set_initial, train_supernet
 from launch import parse_search
-from results.ledger import Ledger
+from results.ledger import Ledger, Outcome
 from search.job import load_config_task, make_goal, make_setting, make_space
 from search.loop import Budget, search
 from search.samplers import SAMPLERS
@@ -56,7 +57,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"one by one": [], "common beginnings once": []}
     held = 0
 
-    def score(candidate: Candidate) -> Score:
+    def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
         nonlocal held
         marks = [time.perf_counter()]
         for kept in (None, cache) if len(seconds["one by one"]) % 2 else (cache, None):

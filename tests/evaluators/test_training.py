@@ -10,6 +10,7 @@ from evaluators.checkpoint import own_tensors, read_checkpoint
 from evaluators.supernet import train_supernet
 from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle
 from spaces.autosnn import autosnn
+from spaces.candidate import Candidate
 from spaces.layers import initialise
 from spaces.space import Space
 
@@ -169,3 +170,26 @@ def test_bf16_learns_with_float32_weights(setting):
     assert curve[-1].loss < 0.8 * curve[0].loss
     assert abs(curve[-1].loss - exact[-1].loss) < 0.2
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+def test_a_step_does_not_depend_on_the_number_of_threads(task):
+    space = autosnn(width=8, timesteps=4)  # event-driven convolutions; neurons too small to be compiled
+    candidate = Candidate(space.published["AutoSNN"])
+    images, labels = task.train.images[:8].float() / 255, task.train.labels[:8]
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def gradients(threads):
+        torch.set_num_threads(threads)
+        network = space.network(task.spec, candidate).to(memory_format=torch.channels_last)
+        initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, head_gain=8.0, identity=True)
+        loss = loss_of(network.train()(images, candidate), labels, Plan(epochs=1, logit_scale=10.0))
+        loss.backward()
+        torch.set_num_threads(1)
+        return loss.item(), {name: p.grad for name, p in network.named_parameters()}
+
+    one, again, two = gradients(1), gradients(1), gradients(2)
+    assert one[0] == pytest.approx(two[0], rel=1e-5)
+    assert sum(float(g.abs().sum()) for g in one[1].values()) > 0
+    for name, gradient in one[1].items():
+        assert torch.equal(gradient, again[1][name])
+        torch.testing.assert_close(two[1][name], gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max() + 1e-12))
