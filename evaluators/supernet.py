@@ -17,13 +17,28 @@ from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
 from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError, RunError
-from spaces.layers import count_parameters, inherit, initialise
+from spaces.layers import count_parameters, inherit, initialise, set_timesteps
 from spaces.seeds import derive, numpy_generator, torch_generator
 
 SILENT = "silent: no spike at the readout for any sample"
 
 # a full disk or memory says nothing about a candidate, which is to be scored again once there is room
 NOT_THE_CANDIDATES_FAULT = (RunError, LedgerError, OSError, MemoryError, torch.OutOfMemoryError)
+
+
+def warm_up(setting: Setting, *, on_step: Callable[[int, int], None] = lambda done, total: None) -> None:
+    """Compiles what training will need, one step for every T of its schedule, so that training shows its own pace."""
+    plan, spec = setting.recipe.plan, setting.task.spec
+    network = setting.space.network(spec).to(setting.device, memory_format=torch.channels_last)
+    set_initial(network, setting.recipe, torch_generator(setting.seed, "warm-up"))
+    shape = (plan.batch_size, spec.channels, spec.height, spec.width)
+    images = torch.zeros(shape, device=setting.device).contiguous(memory_format=torch.channels_last)
+    times = sorted({timesteps for timesteps, _ in plan.time_schedule} | {setting.space.timesteps})
+    for number, timesteps in enumerate(times):
+        on_step(number, len(times))
+        set_timesteps(network, timesteps)
+        network(images, setting.space.largest).sum().backward()
+    on_step(len(times), len(times))
 
 
 def train_supernet(

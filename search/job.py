@@ -19,7 +19,7 @@ from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_
 from evaluators.energy import ENERGY_MODELS
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.supernet import score_from_supernet, train_supernet, warm_up
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
@@ -204,7 +204,7 @@ def _run(folder: RunFolder, config: Config, goal: Goal, setting: Setting, consol
     with lock(folder), Ledger.open(folder.ledger) as ledger, _threads(threads), stages(console) as stage:
         try:
             match = folder.read_config()["hash"]
-            supernet = _supernet(folder, setting, match, stage)
+            supernet = _supernet(folder, config, setting, match, stage)
             _search(config, goal, setting, supernet, ledger, stage)
             _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
         except (KeyboardInterrupt, SearchError) as stop:
@@ -215,7 +215,7 @@ def _run(folder: RunFolder, config: Config, goal: Goal, setting: Setting, consol
     return folder
 
 
-def _supernet(folder: RunFolder, setting: Setting, match: str, stage: Stage) -> nn.Module:
+def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
     kept = read_tensors(folder.supernet, match=match)
     checkpoint = folder.checkpoints / "supernet.safetensors"
     if kept is not None:
@@ -223,6 +223,8 @@ def _supernet(folder: RunFolder, setting: Setting, match: str, stage: Stage) -> 
         supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
+    if config.compile:
+        warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
     supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})

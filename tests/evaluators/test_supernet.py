@@ -10,9 +10,9 @@ from evaluators import evaluation as evaluation_module
 from evaluators import supernet as supernet_module
 from evaluators.checkpoint import own_tensors
 from evaluators.evaluation import evaluate, recalibrate
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.supernet import score_from_supernet, train_supernet, warm_up
 from spaces.candidate import METRICS, Candidate
-from spaces.layers import Norm, inherit
+from spaces.layers import Norm, Repeat, inherit
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,18 @@ def test_a_candidate_that_raises_has_failed_with_its_traceback(setting, supernet
     score = score_from_supernet(setting, supernet, Candidate(dict(draws(setting, 1)[0])))
     assert (score.state, score.error) == ("failed", "RuntimeError: out of memory")
     assert "in broken" in score.traceback
+
+
+def test_warming_up_runs_every_t_of_the_schedule_and_touches_nothing(setting, monkeypatch):
+    plan = replace(setting.recipe.plan, time_schedule=((1, 0.5),))
+    before = torch.get_rng_state()
+    seen, told = [], []
+    forward = Repeat.forward
+    monkeypatch.setattr(Repeat, "forward", lambda self, x: (seen.append(self.timesteps), forward(self, x))[1])
+    warm_up(
+        replace(setting, recipe=replace(setting.recipe, plan=plan)),
+        on_step=lambda done, total: told.append((done, total)),
+    )
+    assert seen == [1, 2]
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    assert torch.equal(torch.get_rng_state(), before)
