@@ -152,7 +152,7 @@ def search_parser() -> Parser:
     add(
         supernet,
         "time_schedule",
-        "full, or T:SHARE,...: train shares of the steps at smaller T, the rest at --timesteps, e.g. 1:0.6,2:0.2",
+        "full, or T:SHARE,...: train shares of the steps at smaller T, the rest at --timesteps, e.g. 1:0.5,2:0.25",
         metavar="T:SHARE",
     )
     add(supernet, "precision", "fp32, or bf16 (autocast; membranes stay float32): for machines that compute in it")
@@ -186,7 +186,7 @@ def search_parser() -> Parser:
     add(machine, "threads", "CPU threads", int)
     add(machine, "prefix_cache_mb", "memory for what candidates that begin alike share; 0 switches it off", int)
     machine.add_argument(
-        "--no-compile", dest="compile", action="store_false", help="run neurons without compiling them"
+        "--no-compile", dest="compile", action="store_false", help="run neurons uncompiled and all convolutions dense"
     )
     return parser
 

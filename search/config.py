@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 from spaces.errors import OptionError, RunError, unknown
 
 WHERE = ("data", "data_dir", "download", "verify", "device", "threads")  # may change between a run and its resume
-NOT_MATCHED = (*WHERE, "compile", "prefix_cache_mb", "out")
+NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,10 @@ class Config:
     val_samples: int | None = None
     seed: int = 0
     supernet_weights: str = "entangled"
-    supernet_epochs: int = 6
+    supernet_epochs: int = 10
     path_rule: str = "balanced"
     paths: int = 1
-    time_schedule: str = "full"
+    time_schedule: str = "1:0.8"
     precision: str = "fp32"
     batch_size: int = 32
     learning_rate: float = 4e-3
