@@ -1,0 +1,62 @@
+"""Supernet quality against training cost: time schedules and numbers of epochs.
+
+    python tests/benchmarks/schedule.py --json schedule.json -- --data digits --timesteps 4
+
+For every schedule, number of epochs and seed a supernet is trained and the same random candidates are scored out of it.
+Cost is in epochs at full T. Options after ``--`` are those of ``launch.py search``, for all of it.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from supernet import measure
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from evaluators.training import Plan
+from launch import parse_search
+from search.config import parse_time_schedule
+
+
+def main() -> None:
+    """Trains, scores and prints the table."""
+    own, rest = sys.argv[1:], []
+    if "--" in own:
+        own, rest = own[: own.index("--")], own[own.index("--") + 1 :]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--schedules", nargs="+", default=["full", "2:0.8", "1:0.5,2:0.25", "1:0.8"])
+    parser.add_argument("--epochs", type=int, nargs="+", default=[4, 8])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--candidates", type=int, default=12)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(own)
+    base = parse_search(rest)
+    torch.set_num_threads(base.threads or 1)
+    base = replace(base, device="cpu" if base.device == "auto" else base.device)
+    rows = []
+    print(f"{'schedule':<16}{'epochs':>8}{'cost':>8}{'train s':>10}{'accuracy min':>14}{'median':>9}{'max':>9}")
+    for schedule in options.schedules:
+        for epochs in options.epochs:
+            config = replace(base, time_schedule=schedule, supernet_epochs=epochs)
+            found = [measure(replace(config, seed=seed), options.candidates) for seed in options.seeds]
+            plan = Plan(epochs=epochs, time_schedule=parse_time_schedule(schedule))
+            cost = epochs * plan.cost(base.timesteps)
+            seconds = float(np.mean([one["train_seconds"] for one in found]))
+            accuracy = np.concatenate([one["accuracy"] for one in found])
+            low, middle, high = accuracy.min(), np.median(accuracy), accuracy.max()
+            print(
+                f"{schedule:<16}{epochs:>8}{cost:>8.1f}{seconds:>10.1f}{low:>14.3f}{middle:>9.3f}{high:>9.3f}",
+                flush=True,
+            )
+            rows.append({"schedule": schedule, "epochs": epochs, "cost": cost, "runs": found})
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
