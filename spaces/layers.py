@@ -44,10 +44,7 @@ class Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Current of ``x`` [..., c_in, H, W] as [..., c_out, H, W]."""
         kernel = self.kernel()
-        if self.event_driven:
-            return over_time(lambda maps: convolve(maps, kernel), x)
-        kernel = kernel.contiguous(memory_format=torch.channels_last)
-        return over_time(lambda maps: F.conv2d(maps, kernel, padding=self.k // 2), x)
+        return over_time(lambda maps: convolve(maps, kernel, event_driven=self.event_driven), x)
 
     def extra_repr(self) -> str:
         """Channels and kernel."""

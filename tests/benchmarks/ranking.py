@@ -18,17 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from options import parse  # makes the project importable, too
 
 from evaluators.evaluation import evaluate
 from evaluators.setting import Setting
 from evaluators.supernet import build_alone, score_from_supernet, score_of, set_initial, train_supernet
 from evaluators.training import fit
-from launch import parse_search
 from results.trust import agreement
-from search.config import Config
 from search.job import load_config_task, make_setting, make_space
 from spaces.candidate import Candidate
 from spaces.files import write_atomic
@@ -135,20 +131,13 @@ def table(alone: list[list[dict[str, Any]]], variants: dict[str, list[dict[str, 
 
 def main() -> None:
     """Does what is not done yet, and prints the table."""
-    own, rest = (sys.argv[1:], [])
-    if "--" in own:
-        at = own.index("--")
-        own, rest = own[:at], own[at + 1 :]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=8, help="of training alone")
     parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of supernets")
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--out", type=Path, required=True, help="JSON; gone on with if it is there")
-    options = parser.parse_args(own)
-    base: Config = parse_search(rest)
-    torch.set_num_threads(base.threads or 1)
-    base = replace(base, device="cpu" if base.device == "auto" else base.device)
+    options, base = parse(parser)
     space, task = make_space(base), load_config_task(base)
     setting = make_setting(base, space, task)
     candidates = draw(setting, options.candidates)

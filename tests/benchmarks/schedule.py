@@ -8,36 +8,26 @@ Cost is in epochs at full T. Options after ``--`` are those of ``launch.py searc
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
+from options import parse  # makes the project importable, too
 from supernet import measure
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from evaluators.training import Plan
-from launch import parse_search
 from search.config import parse_time_schedule
 
 
 def main() -> None:
     """Trains, scores and prints the table."""
-    own, rest = sys.argv[1:], []
-    if "--" in own:
-        own, rest = own[: own.index("--")], own[own.index("--") + 1 :]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--schedules", nargs="+", default=["full", "2:0.8", "1:0.5,2:0.25", "1:0.8"])
     parser.add_argument("--epochs", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--candidates", type=int, default=12)
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args(own)
-    base = parse_search(rest)
-    torch.set_num_threads(base.threads or 1)
-    base = replace(base, device="cpu" if base.device == "auto" else base.device)
+    options, base = parse(parser)
     rows = []
     print(f"{'schedule':<16}{'epochs':>8}{'cost':>8}{'train s':>10}{'accuracy min':>14}{'median':>9}{'max':>9}")
     for schedule in options.schedules:

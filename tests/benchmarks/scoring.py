@@ -9,7 +9,6 @@ or left at its initial weights by ``--untrained`` (which fire more than trained 
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,12 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from options import parse  # makes the project importable, too
 
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import score_from_supernet, set_initial, train_supernet
-from launch import parse_search
 from results.ledger import Ledger, Outcome
 from search.job import load_config_task, make_goal, make_setting, make_space
 from search.loop import Budget, search
@@ -34,16 +31,10 @@ from spaces.seeds import torch_generator
 
 def main() -> None:
     """Runs the search and prints the table."""
-    own, rest = sys.argv[1:], []
-    if "--" in own:
-        own, rest = own[: own.index("--")], own[own.index("--") + 1 :]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--untrained", action="store_true")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args(own)
-    config = parse_search(rest)
-    config = replace(config, device="cpu" if config.device == "auto" else config.device)
-    torch.set_num_threads(config.threads or 1)
+    options, config = parse(parser)
     space, task = make_space(config), load_config_task(config)
     setting = make_setting(config, space, task)
     if options.untrained:

@@ -1,0 +1,24 @@
+"""What the benchmarks' command lines share: their own options, then ``--`` and those of ``launch.py search``."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from launch import parse_search
+from search.config import Config
+
+
+def parse(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Config]:
+    """A benchmark's options and its configuration; on the CPU and with one thread where nothing else is asked for."""
+    own, rest = sys.argv[1:], []
+    if "--" in own:
+        own, rest = own[: own.index("--")], own[own.index("--") + 1 :]
+    options = parser.parse_args(own)
+    config = parse_search(rest)
+    torch.set_num_threads(config.threads or 1)
+    return options, replace(config, device="cpu" if config.device == "auto" else config.device)
