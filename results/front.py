@@ -1,4 +1,4 @@
-"""Pareto front on plain arrays: what is on it, its knee, a spread of picks, and the volume it dominates.
+"""Pareto front on plain arrays: what is on it, what behind it, a spread of picks, and the volume it dominates.
 
 Everywhere ``values`` is ``[n, m]`` (n points, m objectives), ``senses`` is m times +1 (maximise) or -1 (minimise), and
 ``log`` is m booleans: true for a count-like objective (spikes, energy), whose distances are measured on a log scale.
@@ -75,6 +75,40 @@ def named_spread(
         gaps[list(picks)] = -1.0
         picks[int(np.argmax(gaps))] = "spread"
     return [(int(front[order[index]]), why) for index, why in list(picks.items())[:k]]
+
+
+def ranks(values: ArrayLike, senses: Sequence[int], enough: int | None = None) -> NDArray[np.int64]:
+    """Non-dominated rank of each point, ``[n]``: 0 on the front, 1 on the front of the rest, ...; -1 for no place.
+
+    With ``enough``, ranks are given out until so many points have one; the rest are -1, too.
+    """
+    array = np.asarray(values, dtype=float)
+    result = np.full(len(array), -1)
+    left = np.flatnonzero(np.isfinite(array).all(axis=1)) if array.size else np.zeros(0, dtype=int)
+    total, rank = len(left), 0
+    while left.size and total - len(left) < (total if enough is None else enough):
+        mask = pareto_mask(array[left], senses)
+        result[left[mask]] = rank
+        left, rank = left[~mask], rank + 1
+    return result
+
+
+def crowding(values: ArrayLike, senses: Sequence[int], *, log: Sequence[bool] | None = None) -> NDArray[np.float64]:
+    """Crowding distance of each point of one front, ``[n]`` (Deb et al., IEEE TEC 2002): how far its neighbours are.
+
+    The sum over objectives of the gap between the two neighbours, as a share of the range; infinite at either end of
+    an objective that has a range.
+    """
+    result = np.zeros(len(values))
+    if not len(result):
+        return result
+    unit = _unit(values, senses, np.arange(len(result)), log)
+    for column in unit.T[np.ptp(unit, axis=0) > 0]:
+        order = np.argsort(column, kind="stable")
+        gaps = np.full(len(order), np.inf)
+        gaps[1:-1] = column[order[2:]] - column[order[:-2]]
+        result[order] += gaps
+    return result
 
 
 def hypervolume(values: ArrayLike, senses: Sequence[int], reference: Sequence[float]) -> float:

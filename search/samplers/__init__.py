@@ -16,6 +16,8 @@ Sampler = Callable[[Space, Sequence[Outcome], int, int, Goal], list[Candidate]]
 
 SAMPLERS = {  # name -> (where it is, what it is)
     "evolution": ("search.samplers.evolution:sample", "AutoSNN's: breeds from the ten fittest, spike-aware"),
+    "local": ("search.samplers.local:sample", "Pareto local search: neighbours of the front that are not scored yet"),
+    "nsga2": ("search.samplers.nsga2:sample", "NSGA-II: breeds from the front on all objectives, constraints first"),
     "random": ("search.samplers.random:sample", "uniform draws without repetition"),
     "tpe": ("search.samplers.tpe:sample", "Optuna's multivariate, multi-objective TPE"),
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.front import hypervolume, knee, named_spread, pareto_mask, spread
+from results.front import crowding, hypervolume, knee, named_spread, pareto_mask, ranks, spread
 
 
 @st.composite
@@ -129,3 +129,44 @@ def test_hypervolume_equals_inclusion_exclusion(case):
 def test_hypervolume_of_a_known_shape():
     assert hypervolume([[0.9, 10.0], [0.5, 5.0]], [1, -1], [0.0, 20.0]) == pytest.approx(0.9 * 10 + 0.5 * 5)
     assert hypervolume([], [1, -1], [0.0, 20.0]) == 0.0
+
+
+def brute_ranks(values, senses):
+    """Rank by definition: one more than the highest rank among those that dominate the point."""
+    finite = [np.isfinite(row).all() for row in values]
+
+    def rank(index):
+        above = [i for i in range(len(values)) if finite[i] and dominates(values[i], values[index], senses)]
+        return 1 + max((rank(i) for i in above), default=-1)
+
+    return [rank(index) if finite[index] else -1 for index in range(len(values))]
+
+
+@given(fronts(largest=4, size=9))
+@settings(max_examples=80, deadline=None)
+def test_ranks_equal_the_longest_chain_of_dominators(case):
+    values, senses = case
+    assert ranks(values, senses).tolist() == brute_ranks(values, senses)
+
+
+@given(fronts(size=12), st.integers(0, 12))
+@settings(max_examples=80, deadline=None)
+def test_ranks_of_enough_points_are_those_of_all(case, enough):
+    values, senses = case
+    every, some = ranks(values, senses), ranks(values, senses, enough)
+    given_out = some >= 0
+    assert given_out.sum() >= min(enough, (every >= 0).sum())
+    assert some[given_out].tolist() == every[given_out].tolist()
+    if given_out.any():  # whole ranks, none beyond what was enough
+        assert (every[(every >= 0) & (every <= some.max())] == some[given_out]).all()
+        assert ((every >= 0) & (every < some.max())).sum() < enough
+
+
+def test_crowding_by_hand():
+    # ranges 4 and 8; inner points: neighbours' gap in the first + in the second
+    values = [[0.0, 8.0], [1.0, 4.0], [3.0, 2.0], [4.0, 0.0]]
+    assert crowding(values, [-1, -1]).tolist() == [np.inf, 3 / 4 + 6 / 8, 3 / 4 + 4 / 8, np.inf]
+    assert crowding([values[2], values[0], values[3], values[1]], [-1, -1]).tolist() == [1.25, np.inf, np.inf, 1.5]
+    assert crowding([[1.0, 1.0], [1.0, 10.0], [1.0, 100.0]], [1, -1], log=[False, True])[1] == pytest.approx(1.0)
+    assert crowding([[1.0, 2.0]] * 3, [1, -1]).tolist() == [0.0] * 3
+    assert crowding(np.zeros((0, 2)), [1, -1]).tolist() == []

@@ -1,6 +1,7 @@
 """Conformance suite of samplers: every sampler passes all of it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,9 +83,9 @@ def test_the_same_history_and_seed_give_the_same_candidates(sampler, name):
 
 def test_going_on_from_any_cut_is_going_through(sampler):
     space = SPACES["mixed"]
-    through = run(sampler, space, n=6, rounds=10)
-    for cut in range(1, 10):
-        resumed = run(sampler, space, n=6, rounds=10, start=[o for o in through if o.batch < cut])
+    through = run(sampler, space, n=6, rounds=11)
+    for cut in range(1, 11):
+        resumed = run(sampler, space, n=6, rounds=11, start=[o for o in through if o.batch < cut])
         assert [o.candidate for o in resumed] == [o.candidate for o in through]
 
 
@@ -104,7 +105,43 @@ def test_a_history_of_failures_is_survived(sampler):
     assert len(sampler(space, history, 7, 0, GOAL)) == 7
 
 
-@pytest.mark.parametrize("name", ["evolution", "tpe"])
+def test_scores_that_lack_an_objective_are_survived(sampler):
+    """Half of all outcomes have no spikes, or no accuracy, and stand as ``ok`` or ``pruned``: NaN among the values."""
+    space, history = SPACES["mixed"], []
+    for batch in range(6):
+        for i, candidate in enumerate(sampler(space, history, 7, batch, GOAL)):
+            result = score(candidate)
+            if i % 2:
+                state = ("ok", "pruned")[batch % 2]
+                result = replace(result, state=state, **{("spikes", "accuracy")[i // 2 % 2]: None})
+            history.append(Outcome(len(history), batch, candidate, result))
+    assert len({outcome.candidate for outcome in history}) == len(history) == 42
+
+
+def test_a_constraint_is_respected_no_worse_than_by_chance(sampler):
+    """The more ``c``, the more accurate and the more energy: accuracy alone pulls out of what is feasible."""
+    space = space_of({f"slot{i}": CategoricalDistribution(tuple("abc")) for i in range(8)})
+    goal = Goal(objectives=("accuracy", "spikes"), constraints=parse_constraints(["energy_nj<=4"]))
+
+    def judged(candidate):
+        much, few = (sum(value == which for value in candidate.values()) for which in "ca")
+        numbers = {"accuracy": 0.1 + much / 10, "spikes": 20.0 - few, "energy_nj": 1.0 * much + 0.5 * (8 - much - few)}
+        return goal.judge(Score(state="ok", fidelity="supernet", **numbers))
+
+    kept = []
+    for seed in range(4):
+        history = []
+        for batch in range(6):
+            asked = sampler(space, history, 20, 100 * seed + batch, goal)
+            history += [Outcome(len(history) + i, batch, c, judged(c)) for i, c in enumerate(asked)]
+        kept += [outcome.score.state == "ok" for outcome in history if outcome.batch >= 2]
+    by_chance = np.mean([judged(candidate).state == "ok" for candidate in space.all()])
+    assert 0.2 < by_chance < 0.8
+    spread = math.sqrt(by_chance * (1 - by_chance) / len(kept))
+    assert np.mean(kept) >= by_chance - 3 * spread
+
+
+@pytest.mark.parametrize("name", ["evolution", "local", "nsga2", "tpe"])
 def test_informed_samplers_beat_random_draws(name):
     """Mean of the better half on a smooth score, 5 seeds; random is the control."""
     space = space_of({f"slot{i}": CategoricalDistribution(tuple("abcde")) for i in range(6)})
