@@ -123,8 +123,14 @@ def search_parser() -> Parser:
         "--objectives",
         default=",".join(default.objectives),
         metavar="A,B,...",
-        help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down) "
-        f"(default: {','.join(default.objectives)})",
+        help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down); other "
+        f"columns of a table as NAME:max or NAME:min (default: {','.join(default.objectives)})",
+    )
+    goal.add_argument(
+        "--reference",
+        default="",
+        metavar="A=X,B=Y,...",
+        help="the worst that is of interest in each objective: the hypervolume is measured from there (default: none)",
     )
     goal.add_argument(
         "--max", action="append", default=[], metavar="COLUMN=X", help="only candidates with at most X; may be repeated"
@@ -212,10 +218,11 @@ def parse_search(args: Sequence[str]) -> Config:
         for text in found[option]:
             if text.count("=") != 1:
                 raise OptionError(f"--{option} {text!r}: write --{option} COLUMN=NUMBER, e.g. --{option} energy_nj=500")
-    constraints = [text.replace("=", "<=") for text in found.pop("max")]
-    constraints += [text.replace("=", ">=") for text in found.pop("min")]
-    objectives = tuple(name.strip() for name in found.pop("objectives").split(",") if name.strip())
-    return Config(objectives=objectives, constraints=tuple(constraints), **found)
+    constraints = ["<=".join(text.rsplit("=", 1)) for text in found.pop("max")]
+    constraints += [">=".join(text.rsplit("=", 1)) for text in found.pop("min")]
+    for name in ("objectives", "reference"):
+        found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
+    return Config(constraints=tuple(constraints), **found)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -34,7 +34,7 @@ class Outcome:
 
 
 def record(outcome: Outcome) -> dict[str, Any]:
-    """The outcome as the flat JSON object that stands in the ledger; an empty ``traceback`` is left out."""
+    """The outcome as the JSON object that stands in the ledger; empty ``traceback`` and ``columns`` are left out."""
     score = outcome.score
     line: dict[str, Any] = {"number": outcome.number, "batch": outcome.batch}
     line |= {"state": score.state, "fidelity": score.fidelity}
@@ -42,6 +42,8 @@ def record(outcome: Outcome) -> dict[str, Any]:
     line |= {"seconds": score.seconds, "error": score.error}
     if score.traceback:
         line["traceback"] = score.traceback
+    if score.columns:
+        line["columns"] = dict(score.columns)
     line["param"] = dict(outcome.candidate)
     return line
 
@@ -216,6 +218,10 @@ def _is_params(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(v, str | bool) or _finite(v) for v in value.values())
 
 
+def _is_columns(value: object) -> bool:
+    return isinstance(value, dict) and all(_finite(v) for v in value.values())
+
+
 def _or_null(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or rule(value)
 
@@ -232,9 +238,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seconds": (_is_amount, "a finite number >= 0"),
     "error": (lambda value: isinstance(value, str), "a text"),
     "traceback": (lambda value: isinstance(value, str), "a text"),
+    "columns": (_is_columns, "an object of finite numbers"),
     "param": (_is_params, "an object of texts, finite numbers and booleans"),
 }
-_REQUIRED = tuple(name for name in _RULES if name != "traceback")
+_REQUIRED = tuple(name for name in _RULES if name not in ("traceback", "columns"))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from results.folder import RunFolder
 from results.front import pareto_mask
 from results.ledger import Outcome
-from spaces.candidate import FIDELITIES, METRICS
+from spaces.candidate import FIDELITIES, METRICS, figure_names
 from spaces.files import write_atomic
 
 COLUMNS = ("number", "state", "fidelity", *METRICS, "seconds", "error")
@@ -25,7 +25,8 @@ def write_tables(
     """Write candidates.csv (every outcome, ledger order) and pareto.csv; the same ledger gives the same bytes.
 
     Numbers stand as their shortest exact text, so ``pandas.read_csv`` gives back equal values (pandas 2 needs its
-    ``float_precision="round_trip"`` for the last digit). A value that is not there is an empty cell.
+    ``float_precision="round_trip"`` for the last digit). A value that is not there is an empty cell. Further figures of
+    the scores are columns of their own names, between the fixed ones and the blanks.
 
     Args:
         folder: the run.
@@ -38,8 +39,12 @@ def write_tables(
         RunError: a table cannot be written.
     """
     front = front_numbers(outcomes, objectives, senses)
-    write_atomic(folder.candidates_csv, _table(outcomes, blanks))
-    write_atomic(folder.pareto_csv, _table([outcome for outcome in outcomes if outcome.number in front], blanks))
+    columns = figure_names(outcome.score for outcome in outcomes)[len(METRICS) :]
+    for path, chosen in (
+        (folder.candidates_csv, outcomes),
+        (folder.pareto_csv, [outcome for outcome in outcomes if outcome.number in front]),
+    ):
+        write_atomic(path, _table(chosen, columns, blanks))
 
 
 def front_numbers(outcomes: Sequence[Outcome], objectives: Sequence[str], senses: Sequence[int]) -> set[int]:
@@ -47,16 +52,16 @@ def front_numbers(outcomes: Sequence[Outcome], objectives: Sequence[str], senses
     numbers: set[int] = set()
     for fidelity in FIDELITIES if objectives else ():
         scored = [o for o in outcomes if o.score.state == "ok" and o.score.fidelity == fidelity]
-        values = np.array([[getattr(o.score, name) for name in objectives] for o in scored], dtype=float)
+        values = np.array([[o.score.figure(name) for name in objectives] for o in scored], dtype=float)
         mask = pareto_mask(values, senses)
         numbers |= {outcome.number for outcome, kept in zip(scored, mask, strict=True) if kept}
     return numbers
 
 
-def _table(outcomes: Sequence[Outcome], blanks: Sequence[str]) -> str:
+def _table(outcomes: Sequence[Outcome], columns: Sequence[str], blanks: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"param.{blank}" for blank in blanks)])
+    writer.writerow([*COLUMNS, *columns, *(f"param.{blank}" for blank in blanks)])
     for outcome in outcomes:
         score, candidate = outcome.score, outcome.candidate
         reason = " ".join(score.error.replace("\0", " ").split())
@@ -65,6 +70,7 @@ def _table(outcomes: Sequence[Outcome], blanks: Sequence[str]) -> str:
                 *(outcome.number, score.state, score.fidelity),
                 *(getattr(score, metric) for metric in METRICS),
                 *(score.seconds, reason),
+                *(score.columns.get(name) for name in columns),
                 *(candidate.get(blank) for blank in blanks),
             ]
         )

@@ -50,6 +50,7 @@ class Config:
     spike_weight: float = -0.08
     objectives: tuple[str, ...] = ("accuracy", "spikes", "energy_nj")
     constraints: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
     candidates: int = 200
     minutes: float | None = None
     batch: int = 20

@@ -1,15 +1,16 @@
 """Goal: what a search is after: objectives with their senses, and constraints on the columns of a score."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from spaces.candidate import METRICS, Score
+from spaces.candidate import METRICS, Frozen, Score
 from spaces.errors import OptionError, unknown
 
 SENSES = {name: 1 if name == "accuracy" else -1 for name in METRICS}
+WAYS = {"max": 1, "min": -1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Constraint:
 
     def violation(self, score: Score) -> float:
         """By how much a score misses the bound; 0 if it keeps it, infinite if the score lacks the column."""
-        value = getattr(score, self.metric)
+        value = score.figure(self.metric)
         if value is None:
             return math.inf
         return max(0.0, value - self.bound if self.most else self.bound - value)
@@ -33,16 +34,40 @@ class Constraint:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """Objectives (columns; accuracy is maximised, all else minimised), constraints, and evolution's spike weight."""
+    """What a search is after.
+
+    Attributes:
+        objectives: columns of a score. They may be given as ``NAME:max`` or ``NAME:min``, and must be where the name
+            is not one of METRICS, of which accuracy is maximised and all else minimised; they are kept as names.
+        senses: +1 for each objective to maximise, -1 to minimise; follows from ``objectives`` unless it is given.
+        constraints: bounds on columns.
+        spike_weight: evolution's.
+        reference: value of each objective at the reference point of the hypervolume; empty if there is none.
+
+    Raises:
+        OptionError: an objective is spelled wrongly or twice, or the reference point leaves one out.
+    """
 
     objectives: tuple[str, ...]
+    senses: tuple[int, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     spike_weight: float = -0.08
+    reference: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def senses(self) -> tuple[int, ...]:
-        """+1 for each objective to maximise, -1 to minimise."""
-        return tuple(SENSES[name] for name in self.objectives)
+    def __post_init__(self) -> None:
+        if not self.senses:
+            pairs = [parse_objective(text) for text in self.objectives]
+            object.__setattr__(self, "objectives", tuple(name for name, _ in pairs))
+            object.__setattr__(self, "senses", tuple(sense for _, sense in pairs))
+        names = self.objectives
+        if len(set(names)) < len(names) or not names:
+            raise OptionError(f"--objectives {','.join(names)!r}: name each once, e.g. accuracy,spikes,energy_nj")
+        for name in self.reference:
+            if name not in names:
+                raise OptionError(f"--reference: {unknown('objective', name, names)}")
+        if self.reference and (missing := [name for name in names if name not in self.reference]):
+            raise OptionError(f"--reference leaves out {', '.join(missing)}: give every objective's value, or none")
+        object.__setattr__(self, "reference", Frozen({name: self.reference[name] for name in names if self.reference}))
 
     @property
     def spelled(self) -> list[str]:
@@ -51,9 +76,14 @@ class Goal:
             f"{name}:{'max' if sense > 0 else 'min'}" for name, sense in zip(self.objectives, self.senses, strict=True)
         ]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that counts: those of the objectives, then those of the constraints."""
+        return tuple(dict.fromkeys((*self.objectives, *(constraint.metric for constraint in self.constraints))))
+
     def values(self, scores: Sequence[Score]) -> np.ndarray:
         """Objectives as float64 [n, objectives]; NaN where a score lacks one."""
-        rows = [[math.nan if (v := getattr(s, name)) is None else v for name in self.objectives] for s in scores]
+        rows = [[math.nan if (v := s.figure(name)) is None else v for name in self.objectives] for s in scores]
         return np.array(rows, dtype=float).reshape(len(scores), len(self.objectives))
 
     def judge(self, score: Score) -> Score:
@@ -61,44 +91,65 @@ class Goal:
         broken = [c for c in self.constraints if c.violation(score) > 0]
         if score.state != "ok" or not broken:
             return score
-        reason = "; ".join(f"{c.metric} {getattr(score, c.metric):.15g} breaks {c}" for c in broken)
+        reason = "; ".join(f"{c.metric} {_shown(score.figure(c.metric))} breaks {c}" for c in broken)
         return replace(score, state="infeasible", error=reason)
 
 
-def check_objectives(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of objectives; raises OptionError for an unknown, repeated or missing one."""
-    for name in names:
+def _shown(value: float | None) -> str:
+    return "is not known and" if value is None else f"{value:.15g}"
+
+
+def parse_objective(text: str) -> tuple[str, int]:
+    """Name and sense of ``NAME:max``, ``NAME:min``, or one of METRICS; raises OptionError for anything else."""
+    name, colon, way = text.rpartition(":")
+    if not colon:
+        name = text
         if name not in SENSES:
-            raise OptionError(f"--objectives: {unknown('objective', name, SENSES)}")
-    if len(set(names)) < len(names) or not names:
-        raise OptionError(f"--objectives {','.join(names)!r}: name each once, e.g. accuracy,spikes,energy_nj")
-    return tuple(names)
+            raise OptionError(f"--objectives: {unknown('objective', name, SENSES)}; a table's: NAME:max or NAME:min")
+        return name, SENSES[name]
+    if way not in WAYS or not name:
+        raise OptionError(f"--objectives {text!r}: write NAME:max or NAME:min")
+    return name, WAYS[way]
 
 
-def parse_constraint(text: str) -> Constraint:
-    """``energy_nj<=500`` or ``accuracy>=0.9``; raises OptionError for anything else."""
+def check_objectives(names: Iterable[str], known: Iterable[str] = METRICS) -> None:
+    """Raises OptionError for an objective that is none of the ``known`` columns."""
+    columns = list(known)
+    for name in names:
+        if name not in columns:
+            raise OptionError(f"--objectives: {unknown('objective', name, columns)}")
+
+
+def parse_reference(texts: Sequence[str]) -> dict[str, float]:
+    """``NAME=X`` each; raises OptionError for anything else."""
+    reference: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        if not name or name in reference:
+            raise OptionError(f"--reference {text!r}: write NAME=X,NAME=X, each objective once, e.g. accuracy=0.5")
+        reference[name] = _number("--reference", name, value)
+    return reference
+
+
+def parse_constraint(text: str, known: Iterable[str] = METRICS) -> Constraint:
+    """``energy_nj<=500`` or ``accuracy>=0.9`` on one of the ``known`` columns; raises OptionError for anything else."""
     for sign, most in (("<=", True), (">=", False)):
-        metric, found, bound = text.partition(sign)
+        metric, found, bound = text.rpartition(sign)
         if not found:
             continue
         option = "--max" if most else "--min"
-        if metric not in SENSES:
-            raise OptionError(f"{option}: {unknown('column', metric, SENSES)}")
-        try:
-            number = float(bound)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise OptionError(f"{option} {metric}={bound}: the bound must be a finite number, e.g. {metric}=100")
-        return Constraint(metric=metric, most=most, bound=number)
+        if metric not in (names := list(known)):
+            raise OptionError(f"{option}: {unknown('column', metric, names)}")
+        return Constraint(metric=metric, most=most, bound=_number(option, metric, bound))
     raise OptionError(
         f"constraint {text!r}: write --max COLUMN=NUMBER or --min COLUMN=NUMBER, e.g. --max energy_nj=500"
     )
 
 
-def parse_constraints(texts: Sequence[str]) -> tuple[Constraint, ...]:
+def parse_constraints(texts: Sequence[str], known: Iterable[str] = METRICS) -> tuple[Constraint, ...]:
     """Several; raises OptionError where two leave nothing between them."""
-    constraints = tuple(parse_constraint(text) for text in texts)
+    names = list(known)
+    constraints = tuple(parse_constraint(text, names) for text in texts)
     for upper in constraints:
         for lower in constraints:
             if upper.metric == lower.metric and upper.most and not lower.most and lower.bound > upper.bound:
@@ -106,3 +157,13 @@ def parse_constraints(texts: Sequence[str]) -> tuple[Constraint, ...]:
                     f"constraints {lower} and {upper} contradict each other: no value keeps both; drop one"
                 )
     return constraints
+
+
+def _number(option: str, name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise OptionError(f"{option} {name}={text}: the number must be finite, e.g. {name}=100")
+    return number

@@ -31,7 +31,7 @@ from results.report import write_report
 from results.table import write_tables
 from search.config import Config, from_json, parse_time_schedule, to_json
 from search.finalists import Training, pick, train_finalist
-from search.goal import Goal, check_objectives, parse_constraints
+from search.goal import Goal, check_objectives, parse_constraints, parse_reference
 from search.loop import Budget, search
 from search.progress import stages
 from search.racing import dominated_by
@@ -56,11 +56,14 @@ def config_space(config: Config) -> tuple[Space, Config]:
 
 def make_goal(config: Config) -> Goal:
     """The goal a configuration states."""
-    return Goal(
-        objectives=check_objectives(config.objectives),
+    goal = Goal(
+        objectives=config.objectives,
         constraints=parse_constraints(config.constraints),
         spike_weight=config.spike_weight,
+        reference=parse_reference(config.reference),
     )
+    check_objectives(goal.objectives)
+    return goal
 
 
 def make_setting(config: Config, space: Space, task: Task) -> Setting:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 
 from results.ledger import Outcome
 from search.goal import Goal
-from spaces.candidate import COUNT_LIKE, Score
+from spaces.candidate import Score
 
 DELTA = 1e-3
 MARGIN = 0.05
+EXACT = ("parameters", "timesteps", "macs")  # the same for every sample
 
 
 def dominated_by(history: Sequence[Outcome], goal: Goal) -> Callable[[Score, int, int], str]:
@@ -25,22 +26,28 @@ def dominated_by(history: Sequence[Outcome], goal: Goal) -> Callable[[Score, int
     rivals = [outcome for outcome in history if outcome.score.state == "ok"]
 
     def judge(score: Score, seen: int, total: int) -> str:
-        best = _optimistic(score, seen, total)
+        best = _optimistic(score, seen, total, goal)
         for outcome in rivals:
-            if all(_beats(outcome.score, best, name) for name in goal.objectives):
+            if all(
+                _beats(name, sense * outcome.score.figure(name), best[name])
+                for name, sense in zip(goal.objectives, goal.senses, strict=True)
+            ):
                 return f"stopped after {seen} of {total} samples: dominated by candidate {outcome.number}"
         return ""
 
     return judge
 
 
-def _optimistic(score: Score, seen: int, total: int) -> dict[str, float]:
+def _optimistic(score: Score, seen: int, total: int, goal: Goal) -> dict[str, float]:
+    """The best that each objective may yet turn out to be, as gains: larger is better."""
     bound = math.sqrt((1 - (seen - 1) / total) * math.log(1 / DELTA) / (2 * seen))
-    values = {name: getattr(score, name) * (1 - MARGIN) for name in COUNT_LIKE if name != "parameters"}
-    exact = {"parameters": score.parameters, "timesteps": score.timesteps, "macs": score.macs}
-    return values | exact | {"accuracy": score.accuracy + bound}
+    best = {}
+    for name, sense in zip(goal.objectives, goal.senses, strict=True):
+        value = score.figure(name)
+        slack = bound if name == "accuracy" else 0.0 if name in EXACT else MARGIN * value
+        best[name] = sense * value + slack
+    return best
 
 
-def _beats(rival: Score, best: dict[str, float], name: str) -> bool:
-    value = getattr(rival, name)
-    return value > best[name] if name == "accuracy" else value <= best[name]
+def _beats(name: str, rival: float, best: float) -> bool:
+    return rival > best if name == "accuracy" else rival >= best

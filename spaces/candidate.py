@@ -1,33 +1,55 @@
 """Candidate: one filling of a space's blanks. Score: what scoring it gave. Both are plain immutable values."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 Value = str | int | float | bool
+T = TypeVar("T")
 
 STATES = ("ok", "failed", "infeasible", "pruned")
 FIDELITIES = ("proxy", "supernet", "adapted", "trained")
 
 
-class Candidate(Mapping[str, Value]):
-    """An immutable mapping blank -> value; equal fillings have equal ``key`` and compare equal, in any order."""
+class Frozen(Mapping[str, T], Generic[T]):
+    """An immutable mapping of names, in the order given; equal to any mapping with the same items."""
 
-    __slots__ = ("_values", "key")
+    __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, Value]) -> None:
+    def __init__(self, values: Mapping[str, T]) -> None:
         self._values = dict(values)
-        self.key: str = json.dumps(self._values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
-    def __getitem__(self, blank: str) -> Value:
-        return self._values[blank]
+    def __getitem__(self, name: str) -> T:
+        return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return self._values == dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), (self._values,)
+
+
+class Candidate(Frozen[Value]):
+    """A filling, blank -> value; equal fillings have equal ``key`` and compare equal, in any order."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        super().__init__(values)
+        self.key: str = json.dumps(self._values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -38,8 +60,15 @@ class Candidate(Mapping[str, Value]):
     def __repr__(self) -> str:
         return f"Candidate({self.key})"
 
-    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        return Candidate, (self._values,)
+
+METRICS = ("accuracy", "spikes", "energy_nj", "sops", "macs", "parameters", "timesteps")
+COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")  # span magnitudes: compared on a log scale
+TAKEN = ("number", "batch", "state", "fidelity", *METRICS, "seconds", "error", "traceback", "columns", "param", "front")
+
+
+def is_taken(name: str) -> bool:
+    """Whether a column of that name stands in ledgers and tables already, so that no further figure may bear it."""
+    return name in TAKEN or name.startswith("param.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +85,7 @@ class Score:
         macs: multiply-accumulates of layers that see real-valued input, a sample.
         parameters: learnable scalars of the network built alone.
         timesteps: T.
+        columns: further figures by name, those of a benchmark table say; no name may be one that ``is_taken``.
         seconds: wall-clock time the score took; the one field that may differ between equal runs.
         error: why the state is not ``ok``; one line, empty otherwise.
         traceback: the full traceback of a failed candidate, empty otherwise.
@@ -70,6 +100,7 @@ class Score:
     macs: float | None = None
     parameters: int | None = None
     timesteps: int | None = None
+    columns: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     traceback: str = ""
@@ -79,7 +110,15 @@ class Score:
             raise ValueError(f"state {self.state!r} is not one of {STATES}")
         if self.fidelity not in FIDELITIES:
             raise ValueError(f"fidelity {self.fidelity!r} is not one of {FIDELITIES}")
+        if taken := [name for name in self.columns if is_taken(name)]:
+            raise ValueError(f"column {taken[0]!r} has a place of its own and cannot be a further figure")
+        object.__setattr__(self, "columns", Frozen(self.columns))
+
+    def figure(self, name: str) -> float | None:
+        """The figure of a name, one of METRICS or of the further columns; None where the score has none."""
+        return getattr(self, name) if name in METRICS else self.columns.get(name)
 
 
-METRICS = ("accuracy", "spikes", "energy_nj", "sops", "macs", "parameters", "timesteps")
-COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")  # span magnitudes: compared on a log scale
+def figure_names(scores: Iterable[Score]) -> list[str]:
+    """Names of all figures that scores may have: METRICS, then further columns in order of first appearance."""
+    return list(dict.fromkeys((*METRICS, *(name for score in scores for name in score.columns))))

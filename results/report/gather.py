@@ -9,7 +9,6 @@ from typing import Any
 from results.folder import RunFolder
 from results.ledger import Outcome, read
 from results.table import front_numbers
-from spaces.candidate import METRICS
 from spaces.errors import RunError
 
 
@@ -88,9 +87,8 @@ def _rank(one: Finalist) -> tuple[bool, float]:
 
 
 def _objectives(texts: list[str]) -> tuple[list[str], list[int]]:
-    pairs = [text.partition(":")[::2] for text in texts]
-    known = [(name, 1 if sense == "max" else -1) for name, sense in pairs if name in METRICS]
-    return [name for name, _ in known], [sense for _, sense in known]
+    pairs = [text.rpartition(":")[::2] for text in texts]
+    return [name for name, _ in pairs], [1 if sense == "max" else -1 for _, sense in pairs]
 
 
 def _finalist_numbers(path: Path) -> list[int]:

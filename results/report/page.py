@@ -81,13 +81,13 @@ def embed(value: Any) -> str:  # noqa: ANN401
 
 def _metrics(run: Gathered) -> list[str]:
     """Metrics that at least one outcome has, in the tables' order."""
-    return [name for name in METRICS if any(getattr(o.score, name) is not None for o in run.outcomes)]
+    return [name for name in METRICS if any(o.score.figure(name) is not None for o in run.outcomes)]
 
 
 def _varied(run: Gathered) -> list[str]:
     """Metrics worth a column: objectives, and those that are not the same for all scored candidates."""
     scored = [o.score for o in run.outcomes if o.score.state == "ok"]
-    several = {name for name in METRICS if len({getattr(score, name) for score in scored}) > 1}
+    several = {name for name in METRICS if len({score.figure(name) for score in scored}) > 1}
     return [name for name in _metrics(run) if name in run.objectives or name in several]
 
 
@@ -95,7 +95,7 @@ def _constant(run: Gathered) -> str:
     """The metrics without a column, in words."""
     left = [name for name in _metrics(run) if name not in _varied(run)]
     scored = next((o.score for o in run.outcomes if o.score.state == "ok"), None)
-    return ", ".join(f"{words.number(getattr(scored, name))} {words.LABELS[name]}" for name in left) if scored else ""
+    return ", ".join(f"{words.number(scored.figure(name))} {words.LABELS[name]}" for name in left) if scored else ""
 
 
 def _records(run: Gathered) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _records(run: Gathered) -> dict[str, Any]:
     rows, cards = [], words.cards(run)
     for outcome in run.outcomes:
         score = outcome.score
-        row = [outcome.number, score.state, score.fidelity, *(getattr(score, name) for name in METRICS)]
+        row = [outcome.number, score.state, score.fidelity, *(score.figure(name) for name in METRICS)]
         row += [score.seconds, score.error[:300], outcome.number in run.front]
         rows.append([*row, *(outcome.candidate.get(blank) for blank in run.blanks)])
     return {
@@ -128,13 +128,13 @@ def _front_rows(run: Gathered) -> list[dict[str, Any]]:
     chosen = [outcome for outcome in run.outcomes if outcome.number in run.front]
     if run.objectives:
         name, sense = run.objectives[0], run.senses[0]
-        chosen.sort(key=lambda o: (rank[o.score.fidelity], -sense * getattr(o.score, name)))
+        chosen.sort(key=lambda o: (rank[o.score.fidelity], -sense * o.score.figure(name)))
     return [
         {
             "number": o.number,
             "fidelity": o.score.fidelity,
             "cells": [
-                words.percent(o.score.accuracy) if name == "accuracy" else words.number(getattr(o.score, name))
+                words.percent(o.score.accuracy) if name == "accuracy" else words.number(o.score.figure(name))
                 for name in varied
             ],
             "blanks": [_blank(o.candidate.get(blank, "")) for blank in run.blanks],

@@ -182,7 +182,7 @@ def _scored(run: Gathered, fidelity: str) -> list[Outcome]:
 
 
 def _values(outcome: Outcome, names: Sequence[str]) -> list[float | None]:
-    return [getattr(outcome.score, name) for name in names]
+    return [outcome.score.figure(name) for name in names]
 
 
 def trust(run: Gathered) -> list[str]:

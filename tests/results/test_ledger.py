@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from results.ledger import Ledger, Outcome, read, record
-from spaces.candidate import METRICS, Candidate, Score
+from spaces.candidate import METRICS, Candidate, Score, is_taken
 from spaces.errors import LedgerError
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,9 @@ scores = st.builds(
     macs=st.none() | finite,
     parameters=st.none() | st.integers(0, 10**12),
     timesteps=st.none() | st.integers(1, 64),
+    columns=st.dictionaries(
+        st.text().filter(lambda name: not is_taken(name)), st.floats(allow_nan=False, allow_infinity=False), max_size=3
+    ),
     seconds=finite,
     error=st.text(),
     traceback=st.text(),
@@ -76,6 +79,20 @@ def test_a_line_is_flat_and_readable(tmp_path):
     assert first["param"] == {"slot1": "SCB_k3", "decay": 1 / 3, "T": 4, "bias": True}
     assert second["traceback"] == "Traceback\n  boom"
     assert record(outcome(0)) == first
+
+
+def test_further_columns_stand_in_a_line_only_where_there_are_any(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    with Ledger.open(path) as ledger:
+        ledger.append(outcome(0))
+        ledger.append(outcome(1, columns={"synops_M": 812.5}))
+    first, second = (json.loads(line) for line in path.read_text().splitlines())
+    assert "columns" not in first
+    assert second["columns"] == {"synops_M": 812.5}
+    for bad in ('{"x": null}', '{"x": true}', "[]", '{"accuracy": 1.0}'):
+        path.write_text(json.dumps(first | {"columns": json.loads(bad)}) + "\n")
+        with pytest.raises(LedgerError, match="column"):
+            read(path)
 
 
 def test_a_missing_file_is_an_empty_ledger_and_reading_makes_nothing(tmp_path):

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -92,3 +93,17 @@ def test_equal_ledgers_give_equal_bytes_and_an_empty_one_the_headers(tmp_path):
 def test_a_blank_a_candidate_does_not_have_is_an_empty_cell(tmp_path):
     write_tables(RunFolder(tmp_path), [make(0, 0.5, 1.0)], ["accuracy"], [1], [*BLANKS, "extra"])
     assert rows(tmp_path / "candidates.csv")["param.extra"].tolist() == [""]
+
+
+def test_further_columns_stand_between_the_fixed_ones_and_the_blanks_and_may_be_objectives(tmp_path):
+    outcomes = [make(n, None, None, fidelity="trained") for n in range(4)]
+    for n, columns in enumerate(
+        [{"val": 80.0, "synops": 9.0}, {"val": 85.5, "synops": 9.0}, {"synops": 1.0, "x": 1.0}]
+    ):
+        outcomes[n] = replace(outcomes[n], score=replace(outcomes[n].score, columns=columns))
+    write_tables(RunFolder(tmp_path), outcomes, ["val", "synops"], [1, -1], BLANKS)
+    table, pareto = (pd.read_csv(tmp_path / name) for name in ("candidates.csv", "pareto.csv"))
+    assert list(table.columns) == [*COLUMNS, "val", "synops", "x", *(f"param.{blank}" for blank in BLANKS)]
+    assert table["val"].fillna(-1).tolist() == [80.0, 85.5, -1, -1]
+    assert pareto["number"].tolist() == [1]  # the third has no val, and no place on the front
+    assert list(pareto.columns) == list(table.columns)

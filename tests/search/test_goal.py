@@ -1,10 +1,12 @@
 """Objectives, constraints and their bad input."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from search.goal import Goal, check_objectives, parse_constraints
+from search.goal import Goal, check_objectives, parse_constraints, parse_reference
 from spaces.candidate import Score
 from spaces.errors import OptionError
 
@@ -12,7 +14,7 @@ FINE = Score(state="ok", fidelity="supernet", accuracy=0.9, spikes=100.0, energy
 
 
 def test_objectives_and_senses():
-    goal = Goal(objectives=check_objectives(["accuracy", "spikes", "sops"]))
+    goal = Goal(objectives=("accuracy", "spikes", "sops"))
     assert goal.objectives == ("accuracy", "spikes", "sops")
     assert goal.senses == (1, -1, -1)
     assert goal.spelled == ["accuracy:max", "spikes:min", "sops:min"]
@@ -35,10 +37,59 @@ def test_constraints_judge():
     assert goal.constraints[0].violation(failed) == math.inf
 
 
-@pytest.mark.parametrize("text", ["accuracy,acuracy", "", ",", "accuracy,accuracy", "seconds"])
+def test_objectives_may_be_spelled_and_must_be_where_no_metric_is_meant():
+    goal = Goal(objectives=("val_acc_last:max", "spikes", "a:b:min", "timesteps:max"))
+    assert goal.objectives == ("val_acc_last", "spikes", "a:b", "timesteps")
+    assert goal.senses == (1, -1, -1, 1)
+    assert Goal(objectives=goal.spelled) == goal
+    assert replace(goal, spike_weight=0.0).senses == goal.senses
+    score = Score(state="ok", fidelity="trained", spikes=2.0, columns={"val_acc_last": 81.5, "a:b": 3.0})
+    np.testing.assert_equal(goal.values([score, FINE]), [[81.5, 2.0, 3.0, np.nan], [np.nan, 100.0, np.nan, np.nan]])
+
+
+@pytest.mark.parametrize(
+    "text", ["accuracy,acuracy", "", "accuracy,accuracy", "seconds", "spikes,spikes:min", "x:up", ":max", "x:"]
+)
 def test_bad_objectives(text):
     with pytest.raises(OptionError, match="--objectives"):
-        check_objectives(text.split(",") if text else [])
+        Goal(objectives=tuple(text.split(",") if text else []))
+
+
+def test_objectives_that_nothing_scores_are_named():
+    with pytest.raises(OptionError, match="did you mean 'val_acc_last'"):
+        check_objectives(["val_acc_lst"], known=["val_acc_last", "synops_M"])
+    check_objectives(["synops_M"], known=["val_acc_last", "synops_M"])
+
+
+def test_constraints_on_further_columns():
+    goal = Goal(objectives=("accuracy",), constraints=parse_constraints(["a<=b<=4"], known=["a<=b"]))
+    assert goal.columns == ("accuracy", "a<=b")
+    kept, broken = (Score(state="ok", fidelity="trained", accuracy=0.5, columns={"a<=b": value}) for value in (4, 4.5))
+    assert goal.judge(kept) == kept
+    assert goal.judge(broken).error == "a<=b 4.5 breaks a<=b<=4"
+    assert goal.judge(FINE).error == "a<=b is not known and breaks a<=b<=4"
+
+
+def test_the_reference_point_names_every_objective_or_none():
+    goal = Goal(objectives=("accuracy", "x:min"), reference=parse_reference(["x=1e3", "accuracy=0.5"]))
+    assert list(goal.reference.items()) == [("accuracy", 0.5), ("x", 1000.0)]
+    assert Goal(objectives=("accuracy",)).reference == {}
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["x=1"], "leaves out accuracy: give every objective's value, or none"),
+        (["accuracy=1", "x=1", "y=1"], "unknown objective 'y'"),
+        (["accuracy=nan", "x=1"], "finite"),
+        (["accuracy", "x=1"], "--reference 'accuracy': write NAME=X"),
+        (["x=1", "x=2"], "each objective once"),
+    ],
+)
+def test_bad_references(texts, words):
+    with pytest.raises(OptionError) as error:
+        Goal(objectives=("accuracy", "x:min"), reference=parse_reference(texts))
+    assert words in str(error.value)
 
 
 @pytest.mark.parametrize(
