@@ -6,6 +6,7 @@ import numpy as np
 
 from results.ledger import Outcome
 from search.goal import Goal
+from spaces.candidate import Score
 
 
 def violations(history: Sequence[Outcome], goal: Goal) -> np.ndarray:
@@ -27,3 +28,14 @@ def violations(history: Sequence[Outcome], goal: Goal) -> np.ndarray:
     infeasible = np.array([outcome.score.state == "infeasible" for outcome in history])
     total[missing | (infeasible & (total == 0))] = np.inf
     return total
+
+
+def misses(score: Score, goal: Goal) -> dict[str, float]:
+    """A score's violation of each constraint by its text, as Optuna takes it; empty if there are none.
+
+    What is not ``ok`` for a reason of its own, such as silence, misses ``a result`` by 1.
+    """
+    found = {str(constraint): constraint.violation(score) for constraint in goal.constraints}
+    if score.state != "ok" and not any(found.values()):
+        found["a result"] = 1.0
+    return found

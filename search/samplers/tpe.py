@@ -11,6 +11,7 @@ import optuna
 
 from results.ledger import Outcome
 from search.goal import Goal
+from search.samplers.standing import misses
 from search.samplers.unseen import distinct
 from spaces.candidate import Candidate
 from spaces.seeds import derive, numpy_generator
@@ -46,12 +47,9 @@ def _trial(space: Space, outcome: Outcome, goal: Goal) -> optuna.trial.FrozenTri
     values = goal.values([outcome.score])[0]
     if not all(value == value for value in values):
         return None
-    violations = {str(c): c.violation(outcome.score) for c in goal.constraints}
-    if outcome.score.state != "ok" and not any(violations.values()):
-        violations["spikes at the readout"] = 1.0
     return optuna.trial.create_trial(
         params=dict(outcome.candidate),
         distributions=dict(space.blanks),
         values=list(values),
-        constraints=violations or None,
+        constraints=misses(outcome.score, goal) or None,
     )
