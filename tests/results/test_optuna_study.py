@@ -96,7 +96,9 @@ def test_optuna_reads_back_what_the_ledger_holds(tmp_path):
     frame = study.trials_dataframe()
     assert len(frame) == 60
     assert frame["params_tau"].tolist() == [o.candidate["tau"] for o in searched]
-    importance = optuna.importance.get_param_importances(study, target=lambda trial: -trial.values[0])
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=4, seed=0)
+    options = {"evaluator": evaluator, "target": lambda trial: trial.values[0]}
+    importance = optuna.importance.get_param_importances(study, **options)
     assert set(importance) == set(SPACE.blanks)
     trained = load(tmp_path / "study.db", "run-trained")
     assert [trial.user_attrs["number"] for trial in trained.trials] == [60, 61, 62]
