@@ -16,7 +16,7 @@ from typing import Any
 from spaces.errors import RunError
 from spaces.files import reason, write_atomic
 
-LOCK, HOLDER = ".lock", "lock.json"
+LOCK, HOLDER, WARM_START = ".lock", "lock.json", "warm_start.jsonl"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class RunFolder:
     def ledger(self) -> Path:
         """One line an outcome."""
         return self.path / "ledger.jsonl"
+
+    @property
+    def warm_start(self) -> Path:
+        """Earlier results that the search began from, as a ledger."""
+        return self.path / WARM_START
 
     @property
     def supernet(self) -> Path:
@@ -78,10 +83,11 @@ class RunFolder:
         return _read_config(self.config)
 
 
-def create_or_open(path: Path, *, config: Mapping[str, Any]) -> RunFolder:
+def create_or_open(path: Path, *, config: Mapping[str, Any], warm_start: bytes = b"") -> RunFolder:
     """The run folder at ``path``: made with ``config`` if new or empty, opened if its run has the same ``match``.
 
     ``config`` is plain JSON data; what a resume must match stands under ``"match"``, and ``"hash"`` is filled in.
+    A new run keeps ``warm_start``, earlier results as a ledger's lines, if there are any.
 
     Raises:
         RunError: the folder is not a run, belongs to another configuration, is damaged, or cannot be written.
@@ -97,9 +103,13 @@ def create_or_open(path: Path, *, config: Mapping[str, Any]) -> RunFolder:
     if folder.config.name in names:
         _compare(folder, _plain(config["match"]))
         return folder
-    foreign = sorted(name for name in names if name not in (LOCK, HOLDER) and not _TEMPORARY.fullmatch(name))
+    foreign = sorted(
+        name for name in names if name not in (LOCK, HOLDER, WARM_START) and not _TEMPORARY.fullmatch(name)
+    )
     if foreign:
         raise RunError(_foreign(folder.path, f"holds {foreign[0]!r} but no config.json"))
+    if warm_start:  # first: what has a configuration is whole
+        write_atomic(folder.warm_start, warm_start)
     resolved = _plain(config) | {"hash": match_hash(config["match"])}
     write_atomic(folder.config, json.dumps(resolved, indent=2, allow_nan=False) + "\n")
     return folder

@@ -48,6 +48,15 @@ def record(outcome: Outcome) -> dict[str, Any]:
     return line
 
 
+def encode(outcome: Outcome, number: int) -> tuple[bytes, Outcome]:
+    """Line ``number`` of a ledger, and the outcome that is read back from it; ValueError or TypeError says what not."""
+    line = json.dumps(record(outcome), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    kept = _decode(line, number)
+    if kept != outcome:
+        raise ValueError("a value would not be read back as it was written: use plain str, int, float and bool")
+    return line, kept
+
+
 def read(path: Path) -> tuple[list[Outcome], int]:
     """Outcomes of the ledger at ``path`` and the length in bytes of its intact part; the file is not changed.
 
@@ -131,11 +140,7 @@ class Ledger:
         """
         number = len(self.outcomes)
         try:
-            text = json.dumps(record(outcome), separators=(",", ":"), allow_nan=False)
-            line = text.encode() + b"\n"
-            kept = _decode(line, number)
-            if kept != outcome:
-                raise ValueError("a value would not be read back as it was written: use plain str, int, float and bool")
+            line, kept = encode(outcome, number)
         except (TypeError, ValueError) as error:
             raise LedgerError(
                 f"outcome {outcome.number} cannot be line {number + 1} of ledger {str(self.path)!r}: "

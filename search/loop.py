@@ -1,13 +1,14 @@
 """The loop: ask a sampler for a batch, have it scored, record every outcome in order, until the budget is spent."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from results.front import spread
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
 from search.samplers import Sampler
-from spaces.candidate import Candidate, Score
+from spaces.candidate import COUNT_LIKE, Candidate, Score
 from spaces.errors import LedgerError
 from spaces.seeds import derive
 from spaces.space import Space
@@ -38,6 +39,7 @@ def search(
     goal: Goal,
     budget: Budget,
     seed: int,
+    earlier: Sequence[Outcome] = (),
     runner: Runner = in_process,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> str:
@@ -52,12 +54,14 @@ def search(
         ledger: where outcomes stand and go.
         score: called as ``score(candidate, history=outcomes)`` with the outcomes of all whole batches before.
         budget: when to stop.
+        earlier: results of another search of the same space, for a warm start; see :func:`ask`.
         runner: carries candidates to where they are scored, and brings the scores back in order.
         on_outcome: told of each new outcome.
 
     Raises:
         LedgerError: the ledger's outcomes are not those this search would have asked for.
     """
+    earlier = [Outcome(number, 0, o.candidate, goal.judge(o.score)) for number, o in enumerate(earlier)]
     batch = max((outcome.batch for outcome in ledger.outcomes), default=0)
     batch = max(batch, 0)
     while True:
@@ -67,14 +71,17 @@ def search(
         n = min(budget.batch, budget.candidates - len(history))
         if n <= 0:
             return f"{len(searched)} candidates scored, as asked"
-        asked = sorted(sampler(space, history, n, derive(seed, "sampler", batch), goal), key=space.place)
+        asked = ask(space, sampler, earlier, history, n, seed=derive(seed, "sampler", batch), goal=goal)
+        asked = sorted(asked, key=space.place)
         if [outcome.candidate for outcome in done] != asked[: len(done)]:
             raise LedgerError(
                 f"batch {batch} of the ledger is not what this search asks for: it is of another version, or edited; "
                 "start a new run with another --out"
             )
         if not asked:
-            return f"all {len(searched)} candidates of the space are scored"
+            return (
+                f"all {len(searched)} candidates of the space are scored{', but for earlier ones' if earlier else ''}"
+            )
         results = runner(partial(score, history=history), asked[len(done) :])
         for candidate in asked[len(done) :]:
             if budget.minutes is not None and _minutes(ledger.outcomes) >= budget.minutes:
@@ -84,6 +91,36 @@ def search(
             ledger.append(outcome)
             on_outcome(outcome)
         batch += 1
+
+
+def ask(
+    space: Space,
+    sampler: Sampler,
+    earlier: Sequence[Outcome],
+    history: Sequence[Outcome],
+    n: int,
+    *,
+    seed: int,
+    goal: Goal,
+) -> list[Candidate]:
+    """Up to ``n`` candidates to score next, none of them in ``history``.
+
+    After a warm start the first are those on the front of the earlier results, to be scored anew here. All else the
+    sampler says, to whom earlier results are the first batch of its history; of what has been scored both earlier and
+    here it sees the score from here.
+    """
+    if not earlier:
+        return sampler(space, history, n, seed, goal)
+    anew = {outcome.candidate for outcome in history}
+    known = [outcome for outcome in earlier if outcome.candidate not in anew]
+    known += [replace(o, number=len(earlier) + o.number, batch=o.batch + 1) for o in history]
+    first: list[Candidate] = []
+    if not history:
+        scored = [outcome for outcome in earlier if outcome.score.state == "ok"]
+        values = goal.values([outcome.score for outcome in scored])
+        places = spread(values, goal.senses, n, log=[name in COUNT_LIKE for name in goal.objectives])
+        first = list(dict.fromkeys(scored[place].candidate for place in places))
+    return first + sampler(space, known, n - len(first), seed, goal) if len(first) < n else first
 
 
 def _minutes(outcomes: Sequence[Outcome]) -> float:

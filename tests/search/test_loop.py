@@ -1,17 +1,19 @@
 """The loop: replay at every cut, budgets, exhaustion, foreign ledgers."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from results.ledger import Ledger, read
-from search.goal import Goal
-from search.loop import Budget, search
+from results.front import pareto_mask
+from results.ledger import Ledger, Outcome, read
+from search.goal import Goal, parse_constraints
+from search.loop import Budget, ask, search
 from search.samplers import SAMPLERS
 from spaces import lookup
-from spaces.candidate import Score
+from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError
 from spaces.space import Space
 
@@ -38,10 +40,11 @@ def score(candidate, *, history=(), seconds=1.0, calls=None, die_at=None):
     return Score(state="ok", fidelity="supernet", accuracy=goodness, spikes=10.0 + 5 * goodness, seconds=seconds)
 
 
-def go(path, *, sampler="evolution", budget=None, seed=0, scorer=score):
+def go(path, *, sampler="evolution", budget=None, seed=0, scorer=score, earlier=()):
     budget = budget or Budget(candidates=45, batch=10)
+    sampler = lookup(SAMPLERS, "sampler", sampler) if isinstance(sampler, str) else sampler
     with Ledger.open(path) as ledger:
-        why = search(SPACE, ledger, lookup(SAMPLERS, "sampler", sampler), scorer, goal=GOAL, budget=budget, seed=seed)
+        why = search(SPACE, ledger, sampler, scorer, goal=GOAL, budget=budget, seed=seed, earlier=earlier)
         return why, [(o.batch, o.candidate.key, o.score) for o in ledger.outcomes]
 
 
@@ -97,3 +100,79 @@ def test_a_ledger_of_another_search_is_refused(tmp_path):
     with pytest.raises(LedgerError, match="batch 4 of the ledger is not what this search asks for"):
         go(tmp_path / "ledger", seed=1)
     assert len(read(tmp_path / "ledger")[0]) == 45
+
+
+def earlier_results(candidates=None, seed=5):
+    """Of another search: accuracy as ``score`` says, spikes of its own."""
+    rng = np.random.default_rng(seed)
+    candidates = candidates or list({SPACE.sample(rng): None for _ in range(30)})
+    scores = [replace(score(candidate), spikes=float(rng.integers(50, 500))) for candidate in candidates]
+    return [Outcome(number, number // 7, *pair) for number, pair in enumerate(zip(candidates, scores, strict=True))]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_warm_start_replays_exactly_and_doubles_nothing(tmp_path, sampler):
+    earlier = earlier_results()
+    _, expected = go(tmp_path / "whole", sampler=sampler, earlier=earlier)
+    assert len({key for _, key, _ in expected}) == 45
+    values = GOAL.values([outcome.score for outcome in earlier])
+    front = {outcome.candidate.key for outcome, kept in zip(earlier, pareto_mask(values, (1, -1)), strict=True) if kept}
+    first = {key for batch, key, _ in expected if batch == 0}
+    assert 2 <= len(front) < 10
+    assert front <= first
+    rest = {outcome.candidate.key for outcome in earlier} - front
+    assert not rest & {key for _, key, _ in expected}  # known well enough
+    for cut in (1, 4, 11, 30):
+        path = tmp_path / f"cut{cut}"
+        with pytest.raises(Killed):
+            go(path, sampler=sampler, scorer=partial(score, calls=[], die_at=cut), earlier=earlier)
+        assert go(path, sampler=sampler, earlier=earlier)[1] == expected
+    assert go(tmp_path / "cold", sampler=sampler)[1] != expected
+
+
+def test_what_a_sampler_sees_after_a_warm_start(tmp_path):
+    """Earlier results as the first batch, without those scored anew; then what this search scored."""
+    earlier, told = earlier_results(), []
+
+    def sampler(space, history, n, seed, goal):
+        told.append(list(history))
+        known = {outcome.candidate for outcome in history}
+        return [candidate for candidate in space.all() if candidate not in known][:n]
+
+    _, outcomes = go(tmp_path / "ledger", sampler=sampler, earlier=earlier, budget=Budget(candidates=30, batch=10))
+    first, second, third = told
+    assert [o.candidate for o in first] == [o.candidate for o in earlier]
+    assert {o.batch for o in first} == {0}
+    own = [(o.batch - 1, o.candidate.key, o.score) for o in third if o.batch > 0]
+    assert own == outcomes[:20]
+    anew = {key for _, key, _ in outcomes}
+    left = [o.candidate for o in earlier if o.candidate.key not in anew]
+    assert [o.candidate for o in second if o.batch == 0] == left
+    assert 2 <= len(left) < len(earlier)
+    assert len({o.candidate for o in third}) == len(third)
+    assert [o.number for o in third if o.batch > 0] == list(range(len(earlier), len(earlier) + 20))
+
+
+def test_a_front_larger_than_a_batch_is_spread(tmp_path):
+    """Six points of a front in a first batch of three: both ends and the knee."""
+    front = [Candidate({f"slot{i}": "abc"[(place >> i) % 2] for i in range(4)}) for place in range(6)]
+    scores = [Score(state="ok", fidelity="supernet", accuracy=0.1 * i, spikes=10.0 + i**3) for i in range(6)]
+    earlier = [Outcome(i, 0, *pair) for i, pair in enumerate(zip(front, scores, strict=True))]
+    _, outcomes = go(tmp_path / "ledger", earlier=earlier, budget=Budget(candidates=3, batch=3))
+    assert {front[0].key, front[5].key} < {key for _, key, _ in outcomes} < {candidate.key for candidate in front}
+
+
+def test_what_breaks_a_constraint_now_is_not_of_the_earlier_front():
+    earlier = earlier_results()
+    goal = Goal(objectives=("accuracy",), constraints=parse_constraints(["accuracy<=0.3"]))
+    judged = [replace(outcome, score=goal.judge(outcome.score)) for outcome in earlier]
+    first = ask(SPACE, lambda *_: [], judged, [], 20, seed=0, goal=goal)
+    assert {score(candidate).accuracy for candidate in first} == {0.25}
+
+
+def test_a_space_that_earlier_results_exhaust_ends(tmp_path):
+    earlier = earlier_results(list(SPACE.all()))
+    why, outcomes = go(tmp_path / "ledger", earlier=earlier, budget=Budget(candidates=1000, batch=16))
+    assert why == f"all {len(outcomes)} candidates of the space are scored, but for earlier ones"
+    front = pareto_mask(GOAL.values([outcome.score for outcome in earlier]), (1, -1))
+    assert {key for _, key, _ in outcomes} == {o.candidate.key for o, on in zip(earlier, front, strict=True) if on}
