@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
-SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own")
+SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {"space": "autosnn"}
 
 
 def search_parser() -> Parser:
@@ -99,6 +99,20 @@ def search_parser() -> Parser:
     add(space, "timesteps", "time steps T. Cost grows in proportion", int)
     neurons = "lif, if, alif, asn, glif, klif, mlf, eclif, eclif2d, ternary, burst, psn or gamma"
     add(space, "neuron", f"the neuron of all layers: plif (learns its time constant), {neurons}")
+
+    table = parser.add_argument_group("table: search a benchmark of trained networks, in seconds")
+    add(
+        table,
+        "table",
+        "CSV file (.csv, .csv.gz, ...), a row a network; needs --objectives COLUMN:max,...",
+        metavar="PATH",
+    )
+    table.add_argument(
+        "--table-blanks",
+        default="",
+        metavar="A,B,...",
+        help="its columns that name a network: they are the space (default: the blanks of --space)",
+    )
 
     data = parser.add_argument_group("data")
     add(
@@ -220,7 +234,7 @@ def parse_search(args: Sequence[str]) -> Config:
                 raise OptionError(f"--{option} {text!r}: write --{option} COLUMN=NUMBER, e.g. --{option} energy_nj=500")
     constraints = ["<=".join(text.rsplit("=", 1)) for text in found.pop("max")]
     constraints += [">=".join(text.rsplit("=", 1)) for text in found.pop("min")]
-    for name in ("objectives", "reference"):
+    for name in ("objectives", "reference", "table_blanks"):
         found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
     return Config(constraints=tuple(constraints), **found)
 
@@ -270,6 +284,7 @@ def resume_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
     """The run to resume, under ``name``, and where its data and machine are now."""
     parser.add_argument("name", metavar="RUN")
     parser.add_argument("--data", metavar="PATH", help="where the run's own data file or folder is now")
+    parser.add_argument("--table", metavar="PATH", help="where the run's own table is now")
     parser.add_argument("--data-dir", metavar="DIR", help="where the run's public data set is now")
     parser.add_argument(
         "--download", action="store_true", default=None, help="download the data set if it is not there"
@@ -292,13 +307,13 @@ def _search(args: list[str]) -> int:
         search_parser().print_help()
         return 0
     config = parse_search(args)
-    from search.job import run_search
+    from search.run import run_search
 
     return _carry_out(lambda console: run_search(config, console=console))
 
 
 def _resume(options: dict[str, Any]) -> int:
-    from search.job import resume
+    from search.run import resume
 
     run = Path(options.pop("name"))
     return _carry_out(lambda console: resume(run, options, console=console))
@@ -329,7 +344,7 @@ def _carry_out(job) -> int:  # noqa: ANN001
 
 
 def _report(name: str) -> int:
-    from search.job import refresh
+    from search.run import refresh
 
     folder = refresh(Path(name))
     print(folder.report)

@@ -7,7 +7,15 @@ from typing import Any, get_args, get_origin
 
 from spaces.errors import OptionError, RunError, unknown
 
-WHERE = ("data", "data_dir", "download", "verify", "device", "threads")  # may change between a run and its resume
+WHERE = (
+    "data",
+    "table",
+    "data_dir",
+    "download",
+    "verify",
+    "device",
+    "threads",
+)  # may change between a run and its resume
 NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out")
 
 
@@ -15,14 +23,17 @@ NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out")
 class Config:
     """All options of a search, with the command line's defaults; ``launch.py search --help`` describes them.
 
-    Of width, timesteps and neuron, None stands for the space's own default, which a run's config.json spells out.
+    Of width, timesteps and neuron, None stands for the space's own default; of space, for ``autosnn``, or ``table``
+    where ``table_blanks`` make one. A run's config.json spells them out.
     """
 
-    space: str = "autosnn"
+    space: str | None = None
     width: int | None = None
     timesteps: int | None = None
     neuron: str | None = None
     compile: bool = True
+    table: str | None = None
+    table_blanks: tuple[str, ...] = ()
     data: str = "digits"
     data_dir: str = "data"
     download: bool = False
@@ -85,6 +96,12 @@ class Config:
             raise OptionError(
                 f"--path-rule sandwich runs the smallest and the largest path: give --paths 2 or more, not {self.paths}"
             )
+        if self.table_blanks and self.table is None:
+            raise OptionError("--table-blanks names columns of a table: give its file with --table")
+        if self.table_blanks and self.space not in (None, "table"):
+            raise OptionError(f"--table-blanks makes a space of its own: drop it, or --space {self.space}")
+        if len(set(self.table_blanks)) < len(self.table_blanks):
+            raise OptionError(f"--table-blanks {','.join(self.table_blanks)}: name each column once")
         parse_time_schedule(self.time_schedule)
 
     def match(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from search.config import Config
 from spaces.candidate import METRICS, Frozen, Score
 from spaces.errors import OptionError, unknown
 
@@ -112,12 +113,22 @@ def parse_objective(text: str) -> tuple[str, int]:
     return name, WAYS[way]
 
 
-def check_objectives(names: Iterable[str], known: Iterable[str] = METRICS) -> None:
-    """Raises OptionError for an objective that is none of the ``known`` columns."""
-    columns = list(known)
-    for name in names:
-        if name not in columns:
-            raise OptionError(f"--objectives: {unknown('objective', name, columns)}")
+def make_goal(config: Config, known: Sequence[str] = METRICS) -> Goal:
+    """The goal a configuration states, on ``known`` columns.
+
+    Raises:
+        OptionError: an objective, constraint or reference point is spelled wrongly, or of no known column.
+    """
+    goal = Goal(
+        objectives=config.objectives,
+        constraints=parse_constraints(config.constraints, known),
+        spike_weight=config.spike_weight,
+        reference=parse_reference(config.reference),
+    )
+    for name in goal.objectives:
+        if name not in known:
+            raise OptionError(f"--objectives: {unknown('objective', name, known)}")
+    return goal
 
 
 def parse_reference(texts: Sequence[str]) -> dict[str, float]:

@@ -1,20 +1,10 @@
-"""The job: configuration in, run folder out. Supernet, search, finalists, tables and report, each resumable."""
+"""The job by a supernet: train it, search with its scores, train the finalists; each part can be resumed."""
 
-import hashlib
-import importlib.metadata
-import math
-import os
-import platform
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import torch
-from rich.console import Console
 from torch import nn
 
 from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_tensors
@@ -25,45 +15,28 @@ from evaluators.supernet import score_from_supernet, train_supernet, warm_up
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
-from results.folder import RunFolder, create_or_open, default_path, lock, open_existing
-from results.ledger import Ledger, Outcome, read
-from results.report import write_report
-from results.table import write_tables
-from search.config import Config, from_json, parse_time_schedule, to_json
+from results.folder import RunFolder
+from results.ledger import Ledger, Outcome
+from search.config import Config, parse_time_schedule
 from search.finalists import Training, pick, train_finalist
-from search.goal import Goal, check_objectives, parse_constraints, parse_reference
-from search.loop import Budget, search
-from search.progress import stages
+from search.goal import Goal, make_goal
 from search.racing import dominated_by
-from search.samplers import SAMPLERS
-from spaces import lookup
+from search.run import Job, Stage, search_stage
 from spaces.candidate import Candidate, Score
-from spaces.errors import OptionError, RunError, SearchError, SpaceError, unknown
-from spaces.find import file_of, is_file, make_space
+from spaces.errors import OptionError, SpaceError, unknown
+from spaces.find import make_space
 from spaces.space import Space
 
-Stage = Callable[[str, str], Callable[[int, int], None]]
 DEVICES = ("cpu", "cuda", "mps", "xpu")
-PACKAGES = ("torch", "numpy", "optuna", "spikefront")
+DEFAULT_SPACE = "autosnn"
 
 
 def config_space(config: Config) -> tuple[Space, Config]:
     """The space a configuration names, and the configuration with the space's own defaults spelt out."""
     options = {"width": config.width, "timesteps": config.timesteps, "neuron": config.neuron}
-    space, used = make_space(config.space, options=options, compiled=config.compile)
-    return space, replace(config, **used)
-
-
-def make_goal(config: Config) -> Goal:
-    """The goal a configuration states."""
-    goal = Goal(
-        objectives=config.objectives,
-        constraints=parse_constraints(config.constraints),
-        spike_weight=config.spike_weight,
-        reference=parse_reference(config.reference),
-    )
-    check_objectives(goal.objectives)
-    return goal
+    name = config.space or DEFAULT_SPACE
+    space, used = make_space(name, options=options, compiled=config.compile)
+    return space, replace(config, space=name, **used)
 
 
 def make_setting(config: Config, space: Space, task: Task) -> Setting:
@@ -106,57 +79,29 @@ def make_device(name: str) -> str:
     return name
 
 
-def run_search(config: Config, *, console: Console) -> RunFolder:
-    """Starts the search a configuration describes, or goes on with it where ``config.out`` holds it already.
+def prepare(config: Config) -> Job:
+    """A search by a supernet: its configuration spelt out, its space, goal and data checked, nothing begun.
 
     Raises:
-        SearchError: something the user can mend; nothing that was recorded is lost.
+        SearchError: something the user can mend.
     """
     config = replace(config, device=make_device(config.device), threads=config.threads or torch.get_num_threads())
     (space, config), goal = config_space(config), make_goal(config)
-    lookup(SAMPLERS, "sampler", config.sampler)
     if config.energy_model not in ENERGY_MODELS:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config, space)
     _check_fit(space, task)
-    path = Path(config.out).expanduser() if config.out else default_path(space.name, config.data, datetime.now())
-    config = replace(config, out=str(path))
-    folder = create_or_open(path, config=describe(config, task, space))
-    return _run(folder, config, goal, make_setting(config, space, task), console)
+    setting = make_setting(config, space, task)
 
+    def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
+        with _threads(config.threads):
+            match = folder.read_config()["hash"]
+            supernet = _supernet(folder, config, setting, match, stage)
+            _search(job, setting, supernet, ledger, stage)
+            _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
 
-def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
-    """Goes on with the run in a folder; ``where`` may name new places: fields of Config in ``WHERE``.
-
-    Raises:
-        SearchError: the folder is not a run, or its data are not there or not the same any more.
-    """
-    folder = open_existing(path.expanduser())
-    stored = folder.read_config()
-    config = replace(from_json(stored.get("config")), out=str(folder.path), **where)
-    config = replace(config, device=make_device(config.device))
-    (space, _), goal = config_space(config), make_goal(config)
-    task = load_config_task(config, space)
-    described = describe(config, task, space)
-    if (found := described["match"]["data_sha256"]) != (kept := stored["match"].get("data_sha256")):
-        raise RunError(
-            f"the data at {config.data!r} are not those of run {str(folder.path)!r} (SHA-256 {found[:12]}, run has "
-            f"{str(kept)[:12]}): give the right ones with --data or --data-dir, or start a new run"
-        )
-    create_or_open(folder.path, config=described)  # says what else differs
-    if (now := described["versions"]) != (then := stored.get("versions")):
-        console.print(
-            f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
-        )
-    return _run(folder, config, goal, make_setting(config, space, task), console)
-
-
-def refresh(path: Path) -> RunFolder:
-    """Writes tables and report of the run in a folder anew: finished, cut off, or still running elsewhere."""
-    folder = open_existing(path.expanduser())
-    config = from_json(folder.read_config().get("config"))
-    publish(folder, read(folder.ledger)[0], config_space(config)[0], make_goal(config))
-    return folder
+    provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
+    return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
 
 
 def _check_fit(space: Space, task: Task) -> None:
@@ -185,52 +130,6 @@ def load_config_task(config: Config, space: Space) -> Task:
     )
 
 
-def describe(config: Config, task: Task, space: Space) -> dict[str, Any]:
-    """What stands in config.json; ``match`` is what a resume must agree with."""
-    match = config.match() | {"objectives": make_goal(config).spelled, "data_sha256": task.provenance["sha256"]}
-    if is_file(config.space):
-        match["space_sha256"] = hashlib.sha256(file_of(config.space).read_bytes()).hexdigest()
-    return {
-        "match": match,
-        "config": to_json(config),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "task": {"name": task.name, "augment": task.augment, **dict(task.provenance)},
-        "space": {
-            "name": space.name,
-            "about": space.about,
-            "size": space.size if math.isfinite(space.size) else None,
-            "blanks": list(space.blanks),
-        },
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
-    }
-
-
-def publish(folder: RunFolder, outcomes: Sequence[Outcome], space: Space, goal: Goal) -> None:
-    """Writes candidates.csv, pareto.csv and report.html from what the run holds."""
-    write_tables(folder, outcomes, goal.objectives, goal.senses, list(space.blanks))
-    write_report(folder)
-
-
-def _run(folder: RunFolder, config: Config, goal: Goal, setting: Setting, console: Console) -> RunFolder:
-    threads = config.threads or torch.get_num_threads()
-    if console.is_terminal:
-        console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
-    with lock(folder), Ledger.open(folder.ledger) as ledger, _threads(threads), stages(console) as stage:
-        try:
-            match = folder.read_config()["hash"]
-            supernet = _supernet(folder, config, setting, match, stage)
-            _search(config, goal, setting, supernet, ledger, stage)
-            _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
-        except (KeyboardInterrupt, SearchError) as stop:
-            with suppress(SearchError):  # what there is can be read; a second error would hide the first
-                publish(folder, ledger.outcomes, setting.space, goal)
-            raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
-        publish(folder, ledger.outcomes, setting.space, goal)
-    return folder
-
-
 def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
     kept = read_tensors(folder.supernet, match=match)
     checkpoint = folder.checkpoints / "supernet.safetensors"
@@ -248,26 +147,14 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
     return supernet
 
 
-def _search(config: Config, goal: Goal, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> str:
-    total = min(config.candidates, int(min(setting.space.size, 2**62)))
-    tell = stage("search", "candidates")
-    tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
-    cache = PrefixCache(config.prefix_cache_mb)
+def _search(job: Job, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
+    config, cache = job.config, PrefixCache(job.config.prefix_cache_mb)
 
     def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
-        hopeless = dominated_by(history, goal) if config.racing else None
+        hopeless = dominated_by(history, job.goal) if config.racing else None
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=hopeless)
 
-    return search(
-        setting.space,
-        ledger,
-        lookup(SAMPLERS, "sampler", config.sampler),
-        score,
-        goal=goal,
-        budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
-        seed=config.seed,
-        on_outcome=lambda outcome: tell(outcome.number + 1, total),
-    )
+    search_stage(job, ledger, stage, score)
 
 
 def _finalists(
@@ -307,10 +194,3 @@ def _threads(number: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         torch.backends.cudnn.deterministic = deterministic
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -34,7 +34,7 @@ def summary(folder: RunFolder) -> str:
             f"val {_figure(row, 'val_accuracy', '.4f')}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
-    failed = [o for o in outcomes if o.score.fidelity == "trained" and o.score.state != "ok"]
+    failed = [o for o in outcomes if o.batch < 0 and o.score.state != "ok"]
     lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
     lines.append(f"report: {folder.report}")
     return "\n".join(lines)

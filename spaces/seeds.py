@@ -1,9 +1,12 @@
 """Seeds: one run seed, and a named stream for every use of randomness, so that nothing depends on what ran before."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, *names: object) -> int:
@@ -16,8 +19,10 @@ def derive(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def torch_generator(seed: int, *names: object) -> torch.Generator:
+def torch_generator(seed: int, *names: object) -> "torch.Generator":
     """A generator on the CPU at the start of the stream that ``names`` spell."""
+    import torch
+
     return torch.Generator().manual_seed(derive(seed, *names))
 
 

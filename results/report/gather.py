@@ -9,6 +9,7 @@ from typing import Any
 from results.folder import RunFolder
 from results.ledger import Outcome, read
 from results.table import front_numbers
+from spaces.candidate import figure_names
 from spaces.errors import RunError
 
 
@@ -36,16 +37,19 @@ class Gathered:
     Attributes:
         name: name of the run's folder.
         config: the resolved configuration.
+        table: name of the benchmark table that gave the scores, empty if there is none.
         objectives, senses: what was searched for, and +1 (maximise) or -1 (minimise) for each.
         outcomes: the ledger, in order.
         front: numbers of the outcomes on the front of their own fidelity.
         blanks: names of the blanks, in order of first appearance.
         finalists: by test accuracy, best first.
         training: numbers of finalists whose folder holds no metrics yet.
+        reference: the reference point of the hypervolume, in the objectives' order; empty if there is none.
     """
 
     name: str
     config: Mapping[str, Any]
+    table: str
     objectives: list[str]
     senses: list[int]
     outcomes: list[Outcome]
@@ -53,6 +57,21 @@ class Gathered:
     blanks: list[str]
     finalists: list[Finalist]
     training: list[int]
+    reference: list[float]
+
+    @property
+    def quality(self) -> str:
+        """The figure that is drawn upwards: accuracy if there is any, else the first objective to maximise."""
+        if any(outcome.score.accuracy is not None for outcome in self.outcomes):
+            return "accuracy"
+        upwards = [name for name, sense in zip(self.objectives, self.senses, strict=True) if sense > 0]
+        return (upwards or self.objectives or ["accuracy"])[0]
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures that at least one outcome has: METRICS, then further columns."""
+        scores = [outcome.score for outcome in self.outcomes]
+        return [name for name in figure_names(scores) if any(score.figure(name) is not None for score in scores)]
 
 
 def gather(folder: RunFolder) -> Gathered:
@@ -71,6 +90,7 @@ def gather(folder: RunFolder) -> Gathered:
     return Gathered(
         name=folder.path.resolve().name,
         config=config,
+        table=Path((config.get("config") or {}).get("table") or "").name,
         objectives=objectives,
         senses=senses,
         outcomes=outcomes,
@@ -78,6 +98,7 @@ def gather(folder: RunFolder) -> Gathered:
         blanks=list(dict.fromkeys(blank for outcome in outcomes for blank in outcome.candidate)),
         finalists=sorted(finalists, key=_rank),
         training=[number for number in numbers if number not in ready],
+        reference=_reference(config["match"].get("reference") or [], objectives),
     )
 
 
@@ -89,6 +110,11 @@ def _rank(one: Finalist) -> tuple[bool, float]:
 def _objectives(texts: list[str]) -> tuple[list[str], list[int]]:
     pairs = [text.rpartition(":")[::2] for text in texts]
     return [name for name, _ in pairs], [1 if sense == "max" else -1 for _, sense in pairs]
+
+
+def _reference(texts: list[str], objectives: list[str]) -> list[float]:
+    values = {name: float(value) for name, _, value in (text.rpartition("=") for text in texts)}
+    return [values[name] for name in objectives if name in values]
 
 
 def _finalist_numbers(path: Path) -> list[int]:

@@ -1,11 +1,11 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("records").textContent);
-  const names = [...data.fields, ...data.blanks.map((_, index) => `blank ${index}`)];
+  const names = [...data.fields, ...data.blanks.map((_, index) => `param.${index}`)];
   const records = data.rows.map((row) => Object.fromEntries(row.map((value, index) => [names[index], value])));
   const byNumber = new Map(records.map((record) => [record.number, record]));
   const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value);
-  const blanksOf = (record) => data.blanks.map((name, index) => [name, record[`blank ${index}`]]).filter(([, value]) => value !== null);
+  const blanksOf = (record) => data.blanks.map((name, index) => [name, record[`param.${index}`]]).filter(([, value]) => value !== null);
   const keyOf = (record) => JSON.stringify(blanksOf(record));
   const element = (id) => document.getElementById(id);
   const thin = "\u202f";
@@ -18,7 +18,12 @@
     return String(Number(value.toPrecision(3)));
   };
   const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)}${thin}%` : "–");
-  const show = (name, value) => (name === "accuracy" ? percent(value) : number(value));
+  const counts = new Set([...data.counts, "seconds", "number"]);
+  const show = (name, value) => {
+    if (name === "accuracy") return percent(value);
+    const plain = counts.has(name) || typeof value !== "number" || Number.isInteger(value) || Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5;
+    return plain ? number(value) : String(Number(value.toPrecision(5)));
+  };
   const text = (value) => (value === null || value === undefined ? "" : String(value));
 
   const make = (tag, content, attributes = {}) => {
@@ -39,13 +44,13 @@
     parts.push(make("p", tags));
     if (record.error) parts.push(make("p", record.error));
     const metrics = data.metrics.filter((name) => record[name] !== null);
-    parts.push(pairs([...metrics.map((name) => [data.short[name], show(name, record[name])]), ["seconds", number(record.seconds)]]));
+    parts.push(pairs([...metrics.map((name) => [data.short[name], show(name, record[name])]), ...(record.seconds ? [["seconds", number(record.seconds)]] : [])]));
     parts.push(make("h4", "Blanks"), pairs(blanksOf(record).map(([name, value]) => [name, text(short(value))])));
     const key = keyOf(record);
     const others = records.filter((other) => other !== record && keyOf(other) === key);
     for (const other of others) {
       const button = make("button", `${other.fidelity} score`, { type: "button", class: "link", "data-candidate": other.number });
-      parts.push(make("p", ["Also: ", button, ` ${percent(other.accuracy)}`]));
+      parts.push(make("p", ["Also: ", button, ` ${show(data.quality, other[data.quality])}`]));
     }
     const finalist = data.finalists.find((one) => one.number === record.number || one.trained === record.number);
     if (finalist) parts.push(make("p", make("a", `Finalist ${finalist.number} in detail`, { href: `#finalist-${finalist.number}` })));
@@ -70,24 +75,28 @@
     if (button) select(button.dataset.candidate, { scroll: true });
   });
 
-  // The figure: accuracy against a cost, one trace a fidelity, front as a step line.
+  // The figure: accuracy, or what is drawn upwards instead, against a cost; one trace a fidelity, front as a step line.
+  const y = data.quality;
+  const upwards = data.senses[y] || 1;
   const figure = element("figure");
   const cost = element("cost");
-  const scored = records.filter((record) => record.state === "ok" && record.accuracy !== null);
+  const scored = records.filter((record) => record.state === "ok" && record[y] !== null);
   const SHAPES = { supernet: ["circle", "--blue"], trained: ["diamond", "--red"], adapted: ["square", "--purple"], proxy: ["triangle-up", "--green"] };
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const safe = (value) => text(value).slice(0, 60).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const hover = (record) => {
     const blanks = blanksOf(record).map(([name, value]) => `${safe(name)}  <b>${safe(short(value))}</b>`);
     const more = blanks.length > 12 ? [`and ${blanks.length - 12} more`] : [];
-    const facts = ["spikes", "energy_nj"].filter((name) => record[name] !== null).map((name) => `${number(record[name])} ${name === "spikes" ? "spikes" : "nJ"}`);
-    return [`<b>Candidate ${record.number}</b>, ${record.fidelity}`, [percent(record.accuracy), ...facts].join(" · "), ...blanks.slice(0, 12), ...more].join("<br>");
+    const named = ["spikes", "energy_nj", ...data.objectives].filter((name, index, all) => name !== y && all.indexOf(name) === index && typeof record[name] === "number");
+    const facts = named.map((name) => `${show(name, record[name])} ${name === "energy_nj" ? "nJ" : safe(data.short[name])}`);
+    const quality = y === "accuracy" ? percent(record[y]) : `${show(y, record[y])} ${safe(data.short[y])}`;
+    return [`<b>Candidate ${record.number}</b>, ${record.fidelity}`, [quality, ...facts].join(" · "), ...blanks.slice(0, 12), ...more].join("<br>");
   };
   const frontOf = (points, x) => {
     const sense = data.senses[x] || -1;
-    const ordered = [...points].sort((a, b) => sense * (b[x] - a[x]) || b.accuracy - a.accuracy);
+    const ordered = [...points].sort((a, b) => sense * (b[x] - a[x]) || upwards * (b[y] - a[y]));
     let best = -Infinity;
-    return ordered.filter((point) => point.accuracy > best && ((best = point.accuracy), true));
+    return ordered.filter((point) => upwards * point[y] > best && ((best = upwards * point[y]), true));
   };
   const ticksOf = (low, high, least) => {
     for (const mantissas of [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]]) {
@@ -109,35 +118,36 @@
     const values = points.map((point) => point[x]);
     const low = values.reduce((a, b) => Math.min(a, b), Infinity);
     const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-    const logarithmic = low > 0 && x !== "timesteps";
+    const logarithmic = low > 0 && data.counts.includes(x) && x !== "timesteps";
     const marker = (name, extra) => ({ symbol: SHAPES[name][0], color: color(SHAPES[name][1]), ...extra });
     const traces = [];
     const trace = (chosen, extra) => traces.push({
-      type: "scatter", mode: "markers", x: chosen.map((point) => point[x]), y: chosen.map((point) => point.accuracy),
+      type: "scatter", mode: "markers", x: chosen.map((point) => point[x]), y: chosen.map((point) => point[y]),
       customdata: chosen.map((point) => point.number), text: chosen.map(hover), hovertemplate: "%{text}<extra></extra>", ...extra,
     });
     for (const one of data.finalists) {
       const [from, to] = [byNumber.get(one.number), byNumber.get(one.trained)];
       if (from && to && points.includes(from) && points.includes(to))
-        traces.push({ type: "scatter", mode: "lines", x: [from[x], to[x]], y: [from.accuracy, to.accuracy], line: { color: color("--soft"), width: 1.3, dash: "dot" }, hoverinfo: "skip", showlegend: false });
+        traces.push({ type: "scatter", mode: "lines", x: [from[x], to[x]], y: [from[y], to[y]], line: { color: color("--soft"), width: 1.3, dash: "dot" }, hoverinfo: "skip", showlegend: false });
     }
     for (const fidelity of Object.keys(SHAPES)) {
       const mine = points.filter((point) => point.fidelity === fidelity);
       if (!mine.length) continue;
       const front = frontOf(mine, x);
       const ends = (data.senses[x] || -1) < 0 ? high : low;
-      traces.push({ type: "scatter", mode: "lines", x: [...front.map((point) => point[x]), ends], y: [...front.map((point) => point.accuracy), front[front.length - 1].accuracy], line: { shape: "hv", color: color(SHAPES[fidelity][1]), width: 1.8 }, hoverinfo: "skip", showlegend: false, name: `${fidelity} front` });
-      const size = fidelity === "trained" ? 12 : 8;
+      traces.push({ type: "scatter", mode: "lines", x: [...front.map((point) => point[x]), ends], y: [...front.map((point) => point[y]), front[front.length - 1][y]], line: { shape: "hv", color: color(SHAPES[fidelity][1]), width: 1.8 }, hoverinfo: "skip", showlegend: false, name: `${fidelity} front` });
+      const size = fidelity === "trained" && mine.length < 100 ? 12 : 8;
       trace(mine.filter((point) => !point.front), { name: fidelity, legendgroup: fidelity, marker: marker(fidelity, { size: mine.length > 1000 ? size - 3 : size - 1, opacity: Math.max(0.15, Math.min(0.4, 250 / mine.length)) }) });
       trace(mine.filter((point) => point.front), { name: `${fidelity}, on the front`, legendgroup: fidelity, marker: marker(fidelity, { size: size + 1, line: { color: color("--card"), width: 1.2 } }) });
     }
     const narrow = figure.clientWidth < 480;
-    const bottom = points.reduce((least, point) => Math.min(least, point.accuracy), Infinity);
-    const top = points.reduce((most, point) => Math.max(most, point.accuracy), -Infinity);
-    const margin = Math.max(0.06 * (top - bottom), 0.004);
-    const accuracies = [bottom - margin, top + margin];
+    const bottom = points.reduce((least, point) => Math.min(least, point[y]), Infinity);
+    const top = points.reduce((most, point) => Math.max(most, point[y]), -Infinity);
+    const margin = Math.max(0.06 * (top - bottom), y === "accuracy" ? 0.004 : 0.004 * Math.abs(top), 1e-9);
+    const range = [bottom - margin, top + margin];
+    element("better").textContent = `${upwards > 0 ? "Up" : "Down"} and to the ${(data.senses[x] || -1) < 0 ? "left" : "right"}`;
     const axis = { gridcolor: color("--grid"), linecolor: color("--line"), zeroline: false, ticks: "outside", tickcolor: color("--line"), automargin: true };
-    const xaxis = { ...axis, title: { text: data.labels[x], standoff: 12 }, type: logarithmic ? "log" : "linear" };
+    const xaxis = { ...axis, title: { text: safe(data.labels[x]), standoff: 12 }, type: logarithmic ? "log" : "linear" };
     if (logarithmic) {
       const ratio = Math.max(high / low, 1.05);
       const [from, to] = [low / ratio ** 0.05, high * ratio ** 0.05];
@@ -147,7 +157,7 @@
     Plotly.react(figure, traces.filter((one) => one.x.length), {
       margin: { l: 52, r: 14, t: narrow ? 66 : 40, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("--ink") }, hovermode: "closest",
-      xaxis, yaxis: { ...axis, range: accuracies, title: narrow ? undefined : { text: data.labels.accuracy, standoff: 10 }, tickformat: ".1~%" },
+      xaxis, yaxis: { ...axis, range, title: narrow ? undefined : { text: safe(data.labels[y]), standoff: 10 }, tickformat: y === "accuracy" ? ".1~%" : undefined },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--line"), activecolor: color("--blue") },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hoverlabel: { align: "left", bgcolor: color("--card"), bordercolor: color("--line"), font: { color: color("--ink") } },
     }, { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], toImageButtonOptions: { format: "svg", filename: "front" } });
@@ -157,25 +167,24 @@
   function highlight() {
     if (!figure || !figure.data) return;
     const record = byNumber.get(selected);
-    const shown = record && record.state === "ok" && record.accuracy !== null && record[cost.value] !== null;
-    const ring = shown && { type: "path", path: RING, xsizemode: "pixel", ysizemode: "pixel", xanchor: record[cost.value], yanchor: record.accuracy, line: { color: color("--ink"), width: 2 } };
+    const shown = record && record.state === "ok" && record[y] !== null && record[cost.value] !== null;
+    const ring = shown && { type: "path", path: RING, xsizemode: "pixel", ysizemode: "pixel", xanchor: record[cost.value], yanchor: record[y], line: { color: color("--ink"), width: 2 } };
     Plotly.relayout(figure, { shapes: shown ? [ring] : [] });
   }
   if (figure && scored.length) {
-    const costs = data.metrics.filter((name) => name !== "accuracy" && scored.some((record) => record[name] !== null));
+    const costs = data.metrics.filter((name) => name !== y && scored.some((record) => record[name] !== null));
     const varied = costs.filter((name) => data.objectives.includes(name) || new Set(scored.map((record) => record[name])).size > 1);
-    const offered = varied.length ? varied : costs;
+    const offered = varied.length ? varied : costs.length ? costs : ["number"]; // a single figure: how it rose
+    data.labels.number = "candidate";
     offered.sort((a, b) => data.objectives.includes(b) - data.objectives.includes(a));
     cost.replaceChildren(...offered.map((name) => make("option", data.labels[name], { value: name })));
-    if (offered.length) {
-      draw();
-      figure.on("plotly_click", (event) => {
-        const point = event.points.find((one) => one.customdata !== undefined);
-        if (point) select(point.customdata);
-      });
-      cost.addEventListener("change", draw);
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-    }
+    draw();
+    figure.on("plotly_click", (event) => {
+      const point = event.points.find((one) => one.customdata !== undefined);
+      if (point) select(point.customdata);
+    });
+    cost.addEventListener("change", draw);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   }
 
   // The table of all candidates: sorted, filtered, a page at a time.
@@ -183,8 +192,8 @@
   if (table) {
     const columns = [
       ["number", "candidate"], ["state", "state"], ["fidelity", "fidelity"], ["front", "front"],
-      ...data.varied.map((name) => [name, data.short[name]]), ["seconds", "seconds"],
-      ...data.blanks.map((name, index) => [`blank ${index}`, name]),
+      ...data.varied.map((name) => [name, data.short[name]]), ...(records.some((record) => record.seconds) ? [["seconds", "seconds"]] : []),
+      ...data.blanks.map((name, index) => [`param.${index}`, name]),
       ...(records.some((record) => record.error) ? [["error", "error"]] : []),
     ];
     const numeric = new Set([...data.metrics, "seconds"]);
@@ -202,7 +211,7 @@
       if (name === "state" || name === "fidelity") return make("td", make("span", record[name], { class: `tag ${record[name]}` }));
       if (name === "front") return make("td", record.front ? make("span", "front", { class: "tag front" }) : "");
       if (numeric.has(name)) return make("td", show(name, record[name]), { class: "n" });
-      return make("td", text(name.startsWith("blank ") ? short(record[name]) : record[name]), name === "error" ? { class: "error", title: record.error } : {});
+      return make("td", text(name.startsWith("param.") ? short(record[name]) : record[name]), name === "error" ? { class: "error", title: record.error } : {});
     };
     const heads = columns.map(([name, label]) => {
       const head = make("th", make("button", label, { type: "button" }), numeric.has(name) ? { class: "n" } : {});

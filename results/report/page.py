@@ -10,7 +10,6 @@ from results.folder import RunFolder, flatten
 from results.report import words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
-from results.table import COLUMNS
 from spaces.candidate import METRICS
 from spaces.errors import RunError
 from spaces.files import write_atomic
@@ -50,8 +49,7 @@ def render(run: Gathered) -> str:
     cards = words.cards(run)
     return environment.get_template("page.html").render(
         run=run,
-        space=str(match.get("space", "search")),
-        data=Path(str(match.get("data") or run.config.get("task", {}).get("name", ""))).name,
+        title=_title(run),
         summary=words.summary(run),
         result=words.result(cards),
         cards=cards,
@@ -62,7 +60,9 @@ def render(run: Gathered) -> str:
         front=_front_rows(run),
         varied=_varied(run),
         constant=_constant(run),
-        short=words.SHORT,
+        short=words.short,
+        label=words.label,
+        upwards=words.sentence(words.short(run.quality)),
         finalists=[_finalist(one, run) for one in run.finalists],
         failures=words.failures(run.outcomes),
         configuration=[(key, _plain(value)) for key, value in flatten(run.config).items()],
@@ -79,40 +79,46 @@ def embed(value: Any) -> str:  # noqa: ANN401
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _metrics(run: Gathered) -> list[str]:
-    """Metrics that at least one outcome has, in the tables' order."""
-    return [name for name in METRICS if any(o.score.figure(name) is not None for o in run.outcomes)]
+def _title(run: Gathered) -> str:
+    match = run.config["match"]
+    data = Path(str(match.get("data") or run.config.get("task", {}).get("name", ""))).name
+    space = str(match.get("space", "search"))
+    return f"{space} {data}" if match.get("table_blanks") else f"{space} on {data}"
 
 
 def _varied(run: Gathered) -> list[str]:
-    """Metrics worth a column: objectives, and those that are not the same for all scored candidates."""
+    """Figures worth a column: objectives, and those that are not the same for all scored candidates."""
     scored = [o.score for o in run.outcomes if o.score.state == "ok"]
-    several = {name for name in METRICS if len({score.figure(name) for score in scored}) > 1}
-    return [name for name in _metrics(run) if name in run.objectives or name in several]
+    several = {name for name in run.figures if len({score.figure(name) for score in scored}) > 1}
+    return [name for name in run.figures if name in run.objectives or name in several]
 
 
 def _constant(run: Gathered) -> str:
-    """The metrics without a column, in words."""
-    left = [name for name in _metrics(run) if name not in _varied(run)]
+    """The figures without a column, in words."""
+    varied = _varied(run)
+    left = [name for name in run.figures if name not in varied]
     scored = next((o.score for o in run.outcomes if o.score.state == "ok"), None)
-    return ", ".join(f"{words.number(scored.figure(name))} {words.LABELS[name]}" for name in left) if scored else ""
+    return ", ".join(f"{words.figure(n, scored.figure(n))} {words.label(n)}" for n in left) if scored else ""
 
 
 def _records(run: Gathered) -> dict[str, Any]:
     """What the page's script works on: rows are arrays in the order of ``fields``, then the blanks."""
     rows, cards = [], words.cards(run)
+    figures = run.figures
     for outcome in run.outcomes:
         score = outcome.score
-        row = [outcome.number, score.state, score.fidelity, *(score.figure(name) for name in METRICS)]
+        row = [outcome.number, score.state, score.fidelity, *(score.figure(name) for name in figures)]
         row += [score.seconds, score.error[:300], outcome.number in run.front]
         rows.append([*row, *(outcome.candidate.get(blank) for blank in run.blanks)])
     return {
-        "fields": [*COLUMNS, "front"],
+        "fields": ["number", "state", "fidelity", *figures, "seconds", "error", "front"],
         "blanks": run.blanks,
         "rows": rows,
-        "labels": words.LABELS,
-        "short": words.SHORT,
-        "metrics": _metrics(run),
+        "labels": {name: words.label(name) for name in (*figures, "seconds")},
+        "short": {name: words.short(name) for name in (*figures, "seconds")},
+        "counts": [name for name in METRICS if name != "accuracy"],
+        "quality": run.quality,
+        "metrics": figures,
         "varied": _varied(run),
         "senses": dict(zip(run.objectives, run.senses, strict=True)),
         "objectives": run.objectives,
@@ -133,10 +139,7 @@ def _front_rows(run: Gathered) -> list[dict[str, Any]]:
         {
             "number": o.number,
             "fidelity": o.score.fidelity,
-            "cells": [
-                words.percent(o.score.accuracy) if name == "accuracy" else words.number(o.score.figure(name))
-                for name in varied
-            ],
+            "cells": [words.figure(name, o.score.figure(name)) for name in varied],
             "blanks": [_blank(o.candidate.get(blank, "")) for blank in run.blanks],
         }
         for o in chosen

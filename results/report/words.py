@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from results.front import named_spread
+from results.front import hypervolume, named_spread
 from results.ledger import Outcome
 from results.report.gather import Gathered
 from results.trust import agreement, in_words
@@ -45,6 +45,38 @@ def number(value: float | None) -> str:
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}".replace(",", THIN)
     return f"{value:.3g}"
+
+
+def figure(name: str, value: float | None) -> str:
+    """A figure as its kind is shown: accuracy in per cent, counts as ``number``, a table's column with five digits.
+
+    >>> figure("accuracy", 0.5).replace(THIN, " "), figure("val_acc_last", 85.0442), figure("spikes", 85.0442)
+    ('50.0 %', '85.044', '85')
+    """
+    if name == "accuracy":
+        return percent(value)
+    if name in LABELS or value is None or value == int(value) or not 1e-3 <= abs(value) < 1e5:
+        return number(value)
+    return f"{value:.5g}"
+
+
+def label(name: str) -> str:
+    """What a figure is called in a sentence; a table's column by its own name."""
+    return LABELS.get(name, name)
+
+
+def short(name: str) -> str:
+    """What a figure is called above a column."""
+    return SHORT.get(name, name)
+
+
+def sentence(text: str) -> str:
+    """A text with a capital at its beginning, unless it is the name of a column.
+
+    >>> sentence("accuracy"), sentence("val_acc_last"), sentence("")
+    ('Accuracy', 'val_acc_last', '')
+    """
+    return text if "_" in text else f"{text[:1].upper()}{text[1:]}"
 
 
 def percent(value: float | None) -> str:
@@ -96,16 +128,21 @@ def summary(run: Gathered) -> list[str]:
     """What was tried, in sentences: how many candidates scored, failed, were infeasible, and how long it took."""
     if not run.outcomes:
         return ["Nothing has been scored yet: the ledger is empty."]
-    searched = [o for o in run.outcomes if o.score.fidelity != "trained"]
+    searched = [o for o in run.outcomes if o.batch >= 0]
     states = {
         state: sum(o.score.state == state for o in searched) for state in ("ok", "failed", "infeasible", "pruned")
     }
     lost = _listed([plural(states[state], *verbs) for state, verbs in _LOST.items() if states[state]])
-    took = duration(sum(o.score.seconds for o in searched))
-    sentences = [f"{plural(states['ok'], 'candidate', 'candidates')} scored in {took}{_among(searched)}."]
+    took = f"scored in {duration(sum(o.score.seconds for o in searched))}{_among(searched)}"
+    took = f"looked up in the table {run.table}" if run.table else took
+    sentences = [f"{plural(states['ok'], 'candidate', 'candidates')} {took}."]
     sentences.append(f"{lost}." if lost else "None failed.")
     if states["ok"] == 0:
         sentences.append("No candidate could be scored, so there is no front; the reasons are listed below.")
+    if run.reference and states["ok"]:
+        sentences.append(_volume(run))
+    if run.table:
+        return sentences
     if run.finalists:
         took = duration(sum(one.metrics.get("seconds") or 0.0 for one in run.finalists))
         sentences.append(f"{plural(len(run.finalists), 'finalist', 'finalists')} trained alone in {took}.")
@@ -126,6 +163,13 @@ _LOST = {
 }
 
 
+def _volume(run: Gathered) -> str:
+    values = [[o.score.figure(name) for name in run.objectives] for o in run.outcomes if o.number in run.front]
+    volume = hypervolume(values, run.senses, run.reference)
+    point = ", ".join(f"{n} {figure(n, v)}" for n, v in zip(run.objectives, run.reference, strict=True))
+    return f"The front’s hypervolume is {volume:.5g}, from the reference point {point}."
+
+
 def _among(outcomes: Sequence[Outcome]) -> str:
     fidelities = {o.score.fidelity for o in outcomes if o.score.state == "ok"}
     return " from supernet weights" if fidelities == {"supernet"} else ""
@@ -139,27 +183,26 @@ def cards(run: Gathered) -> list[dict[str, object]]:
                 "number": one.number,
                 "title": _title(str(one.metrics.get("picked_as", "finalist")), best=index == 0)
                 + (" (infeasible)" if one.metrics.get("state", "ok") != "ok" else ""),
-                "accuracy": percent(one.metrics.get("test_accuracy")),
-                "split": "test accuracy",
-                "spikes": number(one.metrics.get("spikes")),
-                "energy": number(one.metrics.get("energy_nj")),
+                "value": percent(one.metrics.get("test_accuracy")),
+                "of": "test accuracy",
+                "costs": [(name, figure(name, one.metrics.get(name))) for name in ("spikes", "energy_nj")],
                 "finalist": True,
             }
             for index, one in enumerate(run.finalists[:3])
         ]
-    fidelity = next((f for f in ("adapted", "supernet", "proxy") if _scored(run, f)), None)
+    fidelity = next((f for f in ("trained", "adapted", "supernet", "proxy") if _scored(run, f)), None)
     scored = _scored(run, fidelity) if fidelity else []
     values = [[math.nan if v is None else v for v in _values(o, run.objectives)] for o in scored]
     log = [name in COUNT_LIKE for name in run.objectives]
     picks = named_spread(values, run.senses, 3, log=log, names=run.objectives) if scored else []
+    costs = ["spikes", "energy_nj"] if {"spikes", "energy_nj"} & set(run.figures) else list(run.objectives)
     return [
         {
             "number": scored[index].number,
             "title": _title(why, best=False),
-            "accuracy": percent(scored[index].score.accuracy),
-            "split": f"validation accuracy, {fidelity}",
-            "spikes": number(scored[index].score.spikes),
-            "energy": number(scored[index].score.energy_nj),
+            "value": figure(run.quality, scored[index].score.figure(run.quality)),
+            "of": label(run.quality) if run.table else f"{label(run.quality)}, {fidelity}",
+            "costs": [(n, figure(n, scored[index].score.figure(n))) for n in costs if n != run.quality],
             "finalist": False,
         }
         for index, why in picks
@@ -171,14 +214,19 @@ def result(cards: Sequence[Mapping[str, object]]) -> str:
     parts = []
     for card in cards:
         title = str(card["title"])
-        figures = f"{card['accuracy']} {card['split']} at {card['spikes']} spikes and {card['energy']}{THIN}nJ a sample"
+        costs = dict(card["costs"])
+        if {"spikes", "energy_nj"} <= set(costs):
+            at = f"{costs['spikes']} spikes and {costs['energy_nj']}{THIN}nJ a sample"
+        else:
+            at = _listed([f"{value} {short(name)}" for name, value in costs.items()])
+        figures = f"{card['value']} {card['of']}{' at ' if at else ''}{at}"
         parts.append(f"{title[0].lower()}{title[1:]} ({card['number']}): {figures}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _scored(run: Gathered, fidelity: str) -> list[Outcome]:
-    return [o for o in run.outcomes if o.score.state == "ok" and o.score.fidelity == fidelity]
+    return [o for o in run.outcomes if o.batch >= 0 and o.score.state == "ok" and o.score.fidelity == fidelity]
 
 
 def _values(outcome: Outcome, names: Sequence[str]) -> list[float | None]:
@@ -235,7 +283,7 @@ COST = {
 
 
 def _most(name: str) -> str:
-    return "best accuracy" if name == "accuracy" else f"highest {SHORT[name]}"
+    return "best accuracy" if name == "accuracy" else f"highest {short(name)}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -3,19 +3,24 @@
 The first batch is random. Every later one breeds from the ten fittest of all history: half of it are mutants (each
 blank redrawn with probability 0.2), half one-point crossovers. Fitness is ``accuracy * (spikes / reference) ** weight``
 with a negative weight; the reference is the mean spikes of the first batch, which are this run's own supernet's,
-since that batch is drawn uniformly. It breeds on accuracy and spikes whatever the objectives are; these decide on the
-front. Two things differ from the paper: nothing is scored twice, and candidates that break a constraint breed only
-while there are not two that keep them all.
+since that batch is drawn uniformly. It breeds on accuracy and spikes whichever of a network's own figures the
+objectives are; these decide on the front. Two things differ from the paper: nothing is scored twice, and candidates
+that break a constraint breed only while there are not two that keep them all.
+
+Where scores have no accuracy and spikes, or an objective is another column of a table, that fitness does not exist or
+does not see the goal. Then the fittest are the ten first by non-dominated rank in the objectives (Srinivas and Deb,
+1994): front after front is taken, and the last one, if it is too long, is thinned to a spread over it.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from results.front import pareto_mask, spread
 from results.ledger import Outcome
 from search.goal import Goal
 from search.samplers.unseen import distinct
-from spaces.candidate import Candidate
+from spaces.candidate import COUNT_LIKE, METRICS, Candidate
 from spaces.seeds import numpy_generator
 from spaces.space import Space, draw_blank
 
@@ -38,6 +43,8 @@ def sample(space: Space, history: Sequence[Outcome], n: int, seed: int, goal: Go
 def fittest(history: Sequence[Outcome], goal: Goal) -> list[Candidate]:
     """The ten fittest candidates of a history, best first; ties go to the earlier."""
     scored = [outcome for outcome in history if outcome.score.accuracy is not None and outcome.score.spikes]
+    if not scored or not set(goal.objectives) <= set(METRICS):
+        return _first_ranks(history, goal)
     feasible = [outcome for outcome in scored if outcome.score.state == "ok"]
     first = min((outcome.batch for outcome in scored), default=0)
     counts = [outcome.score.spikes for outcome in scored if outcome.batch == first]
@@ -48,6 +55,23 @@ def fittest(history: Sequence[Outcome], goal: Goal) -> list[Candidate]:
 
     pool = feasible if len(feasible) >= 2 else scored
     return [outcome.candidate for outcome in sorted(pool, key=fitness, reverse=True)[:PARENTS]]
+
+
+def _first_ranks(history: Sequence[Outcome], goal: Goal) -> list[Candidate]:
+    """The ten first candidates by non-dominated rank; the rank that would be too many is thinned to a spread."""
+    values = goal.values([outcome.score for outcome in history])
+    known = np.isfinite(values).all(axis=1)
+    feasible = known & np.array([outcome.score.state == "ok" for outcome in history], dtype=bool)
+    left = np.flatnonzero(feasible if feasible.sum() >= 2 else known)
+    log = [name in COUNT_LIKE for name in goal.objectives]
+    chosen: list[int] = []
+    while left.size and len(chosen) < PARENTS:
+        mask = pareto_mask(values[left], goal.senses)
+        front, room = left[mask], PARENTS - len(chosen)
+        picks = spread(values[front], goal.senses, room, log=log) if len(front) > room else range(len(front))
+        chosen += [int(front[index]) for index in picks]
+        left = left[~mask]
+    return [history[index].candidate for index in chosen]
 
 
 def mutate(space: Space, parent: Candidate, rng: np.random.Generator) -> Candidate:

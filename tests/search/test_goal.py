@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.goal import Goal, check_objectives, parse_constraints, parse_reference
+from search.config import Config
+from search.goal import Goal, make_goal, parse_constraints, parse_reference
 from spaces.candidate import Score
 from spaces.errors import OptionError
 
@@ -56,9 +57,13 @@ def test_bad_objectives(text):
 
 
 def test_objectives_that_nothing_scores_are_named():
+    known = ["val_acc_last", "synops_M"]
     with pytest.raises(OptionError, match="did you mean 'val_acc_last'"):
-        check_objectives(["val_acc_lst"], known=["val_acc_last", "synops_M"])
-    check_objectives(["synops_M"], known=["val_acc_last", "synops_M"])
+        make_goal(Config(objectives=("val_acc_lst:max",)), known)
+    config = Config(objectives=("synops_M:min",), constraints=("val_acc_last>=80",), reference=("synops_M=1000",))
+    goal = make_goal(config, known)
+    assert goal.columns == ("synops_M", "val_acc_last")
+    assert goal.reference == {"synops_M": 1000.0}
 
 
 def test_constraints_on_further_columns():

@@ -1,0 +1,189 @@
+"""A run, whatever scores its candidates: configuration in, run folder out, and on with it after any kill."""
+
+import hashlib
+import importlib.metadata
+import math
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from results.folder import RunFolder, create_or_open, default_path, lock, open_existing
+from results.ledger import Ledger, Outcome, read
+from results.report import write_report
+from results.table import write_tables
+from search.config import Config, from_json, to_json
+from search.goal import Goal, parse_objective
+from search.loop import Budget, search
+from search.progress import stages
+from search.samplers import SAMPLERS
+from spaces import lookup
+from spaces.candidate import Score
+from spaces.errors import RunError, SearchError
+from spaces.find import file_of, is_file
+from spaces.space import Space
+
+Stage = Callable[[str, str], Callable[[int, int], None]]
+PACKAGES = ("torch", "numpy", "optuna", "spikefront")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A search that is understood and checked, and not begun.
+
+    Attributes:
+        config: the configuration, with all defaults spelt out.
+        space, goal: what is searched, and for what.
+        data: name or path of what candidates are scored on.
+        provenance: facts about it for config.json; a resume must find the same ``sha256``.
+        work: does it all, called as ``work(job, folder, ledger, stage)`` in the locked folder; it goes on from what
+            it finds there.
+    """
+
+    config: Config
+    space: Space
+    goal: Goal
+    data: str
+    provenance: Mapping[str, Any]
+    work: Callable[["Job", RunFolder, Ledger, Stage], None]
+
+
+def prepare(config: Config) -> Job:
+    """The job that a configuration describes: by a table if it names one, else by a supernet.
+
+    Raises:
+        SearchError: something the user can mend.
+    """
+    lookup(SAMPLERS, "sampler", config.sampler)
+    if config.table is not None:
+        from search.tabular import prepare as prepare_by
+    else:
+        from search.job import prepare as prepare_by
+    return prepare_by(config)
+
+
+def run_search(config: Config, *, console: Console) -> RunFolder:
+    """Starts the search a configuration describes, or goes on with it where ``config.out`` holds it already.
+
+    Raises:
+        SearchError: something the user can mend; nothing that was recorded is lost.
+    """
+    job = prepare(config)
+    path = Path(config.out).expanduser() if config.out else default_path(job.space.name, job.data, datetime.now())
+    job = replace(job, config=replace(job.config, out=str(path)))
+    return _run(create_or_open(path, config=describe(job)), job, console)
+
+
+def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
+    """Goes on with the run in a folder; ``where`` may name new places: fields of Config in ``WHERE``.
+
+    Raises:
+        SearchError: the folder is not a run, or its data are not there or not the same any more.
+    """
+    folder = open_existing(path.expanduser())
+    stored = folder.read_config()
+    config = from_json(stored.get("config"))
+    if config.table is None and "table" in where:
+        raise RunError(f"run {str(folder.path)!r} has its scores from a supernet, not from a table: drop --table")
+    job = prepare(replace(config, out=str(folder.path), **where))
+    described = describe(job)
+    if (found := described["match"]["data_sha256"]) != (kept := stored["match"].get("data_sha256")):
+        raise RunError(
+            f"the data at {job.data!r} are not those of run {str(folder.path)!r} (SHA-256 {found[:12]}, run has "
+            f"{str(kept)[:12]}): give the right ones with --data or --data-dir, or --table, or start a new run"
+        )
+    create_or_open(folder.path, config=described)  # says what else differs
+    if (now := described["versions"]) != (then := stored.get("versions")):
+        console.print(
+            f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
+        )
+    return _run(folder, job, console)
+
+
+def refresh(path: Path) -> RunFolder:
+    """Writes tables and report of the run in a folder anew: finished, cut off, or still running elsewhere.
+
+    Raises:
+        SearchError: the folder is not a run, or is damaged.
+    """
+    folder = open_existing(path.expanduser())
+    publish(folder, read(folder.ledger)[0])
+    return folder
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """What stands in config.json; ``match`` is what a resume must agree with."""
+    config, space = job.config, job.space
+    match = config.match() | {"objectives": job.goal.spelled, "data_sha256": job.provenance["sha256"]}
+    if is_file(config.space):
+        match["space_sha256"] = hashlib.sha256(file_of(config.space).read_bytes()).hexdigest()
+    return {
+        "match": match,
+        "config": to_json(config),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "task": dict(job.provenance),
+        "space": {
+            "name": space.name,
+            "about": space.about,
+            "size": space.size if math.isfinite(space.size) else None,
+            "blanks": list(space.blanks),
+        },
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
+    """Writes candidates.csv, pareto.csv and report.html from what the run holds."""
+    stored = folder.read_config()
+    from_json(stored.get("config"))  # damaged ones are named before anything is written
+    objectives, senses = zip(*(parse_objective(text) for text in stored["match"]["objectives"]), strict=True)
+    write_tables(folder, outcomes, objectives, senses, stored["space"]["blanks"])
+    write_report(folder)
+
+
+def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
+    if console.is_terminal:
+        console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+    with lock(folder), Ledger.open(folder.ledger) as ledger, stages(console) as stage:
+        try:
+            job.work(job, folder, ledger, stage)
+        except (KeyboardInterrupt, SearchError) as stop:
+            with suppress(SearchError):  # what there is can be read; a second error would hide the first
+                publish(folder, ledger.outcomes)
+            raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
+        publish(folder, ledger.outcomes)
+    return folder
+
+
+def search_stage(job: Job, ledger: Ledger, stage: Stage, score: Callable[..., Score]) -> str:
+    """Searches, or goes on with it, and tells a stage of its progress; returns why it ended."""
+    config = job.config
+    total = min(config.candidates, int(min(job.space.size, 2**62)))
+    tell = stage("search", "candidates")
+    tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
+    return search(
+        job.space,
+        ledger,
+        lookup(SAMPLERS, "sampler", config.sampler),
+        score,
+        goal=job.goal,
+        budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
+        seed=config.seed,
+        on_outcome=lambda outcome: tell(outcome.number + 1, total),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
