@@ -11,6 +11,7 @@ from functools import partial
 from optuna.distributions import CategoricalDistribution
 from torch import Tensor, nn
 
+from spaces.candidate import Candidate
 from spaces.checks import check_image, check_neuron, check_sizes
 from spaces.draft import Draft
 from spaces.layers import Add, Conv, Flatten, Linear, MaxPool, Norm, Vote
@@ -74,6 +75,28 @@ def option(name: str, c_in: int, c_out: int, neuron: MakeNeuron) -> nn.Module:
     return {"SCB": SCB, "SRB": SRB}[block](c_in, c_out, int(k), neuron)
 
 
+def features(candidate: Candidate) -> dict[str, float]:
+    """Weights of the slots' convolutions in units of C ** 2, their operations on the whole image, depth, residuals."""
+    weights = operations = depth = residuals = 0.0
+    c_in, area = 1, 1.0
+    for place in MACRO:
+        if place == "pool":
+            area /= 4
+            continue
+        c_out, kind = WIDTHS[place], str(candidate[place])
+        joins = 0 if c_in == c_out else c_in * c_out
+        if kind == "skip":
+            here = joins
+            depth += joins > 0
+        else:
+            block, k = kind.split("_k")
+            here = int(k) ** 2 * (c_in * c_out + c_out**2) + (joins if block == "SRB" else 0)
+            depth += 2
+            residuals += block == "SRB"
+        weights, operations, c_in = weights + here, operations + area * here, c_out
+    return {"weights": weights, "operations": operations, "depth": depth, "residuals": residuals}
+
+
 def final_features(spec: TaskSpec, width: int) -> int:
     """Inputs of the head; raises SpaceError where the image is too small for the poolings."""
     check_image(spec, REDUCTION, what=f"autosnn's {MACRO.count('pool')} poolings")
@@ -122,5 +145,6 @@ def autosnn(*, width: int = 16, timesteps: int = 4, neuron: str = "plif", compil
         build=build,
         published=PUBLISHED,
         family=lambda value: str(value).split("_k")[0],
+        features=features,
         compiled=compiled,
     )

@@ -17,6 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from torch import Tensor, nn
 
 from spaces.blanks import Choice, Free, Number
+from spaces.candidate import Candidate
 from spaces.checks import check_image, check_neuron, check_sizes
 from spaces.draft import Draft
 from spaces.kinds import REAL, Kind
@@ -94,6 +95,24 @@ class Layers(nn.ModuleDict):
         return x
 
 
+def features(candidate: Candidate, *, width: int) -> dict[str, float]:
+    """Weights behind the first layer in units of C ** 2, their operations on the whole image, and skips."""
+    widths = {j: int(candidate[f"layer{j}_width"]) / width for j in LAYERS}
+    weights = operations = 0.0
+    for j in LAYERS[1:]:
+        sources = [j - 1, *(i for name, (i, end) in SKIPS.items() if end == j and candidate[name] == "concat")]
+        here = 9 * widths[j] * sum(widths[i] for i in sources)
+        weights, operations = weights + here, operations + here / 4 ** POOLED[j]
+    skips = float(sum(candidate[name] == "concat" for name in SKIPS))
+    return {"weights": weights, "operations": operations, "skips": skips}
+
+
+def canonical(candidate: Candidate) -> Candidate:
+    """The same network: IF neurons have no time constant, so theirs is the least."""
+    inert = {f"layer{j}_tau": DYNAMICS["tau"].low for j in LAYERS if candidate[f"layer{j}_neuron"] == "if"}
+    return Candidate({**candidate, **inert})
+
+
 def skip(source: Number, target: Number, pools: int) -> nn.Module:
     """The synapses of a skip over so many poolings."""
     return nn.Sequential(*(MaxPool() for _ in range(pools)), Conv(source, target, 3))
@@ -144,5 +163,7 @@ def dualspace(*, width: int = 16, timesteps: int = 4, neuron: str = "lif", compi
         blanks=blanks(width),
         timesteps=timesteps,
         build=build,
+        canonical=canonical,
+        features=partial(features, width=width),
         compiled=compiled,
     )

@@ -81,6 +81,21 @@ def live(values: Mapping[str, Value], *, timesteps: int) -> dict[str, Edge]:
     return {pair: edge for pair, edge in edges.items() if late(*edge) < timesteps}
 
 
+def canonical(candidate: Candidate, *, timesteps: int) -> Candidate:
+    """The same cell without the edges that are on no way from input to output."""
+    kept = live(candidate, timesteps=timesteps)
+    return Candidate({pair: value if pair in kept else OPTIONS[0] for pair, value in candidate.items()})
+
+
+def features(candidate: Candidate, *, timesteps: int) -> dict[str, float]:
+    """Counts of each operation on live edges, of live edges back in time, and of steps from input to output."""
+    edges = live(candidate, timesteps=timesteps)
+    operations = [str(candidate[pair])[2:] for pair in edges]
+    counts = {f"edges of {name}": float(operations.count(name)) for name in CODES.values() if name != OPTIONS[0]}
+    back = float(sum(source > target for source, target in edges.values()))
+    return counts | {"edges back in time": back, "delay": float(delays(edges).get(NODES - 1, timesteps))}
+
+
 def disconnected(candidate: Candidate, *, timesteps: int) -> str:
     """Why a cell's input does not come to its output; empty if it does."""
     if live(candidate, timesteps=timesteps):
@@ -237,5 +252,7 @@ def snasnet(
         published=PUBLISHED,
         family=lambda value: str(value).rstrip("13"),
         flaw=partial(disconnected, timesteps=timesteps),
+        canonical=partial(canonical, timesteps=timesteps),
+        features=partial(features, timesteps=timesteps),
         compiled=compiled,
     )

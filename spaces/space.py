@@ -43,6 +43,10 @@ class Space:
         published: name -> filling, of the cells known from papers.
         family: value of a categorical blank -> the kind of operation it is; values of one family differ in size only.
         flaw: why a candidate cannot be a network at all, such as a cell that joins nothing; empty if it can.
+        canonical: the candidate that stands for all that are the same network but for dead or renamed parts; samplers
+            ask for no other.
+        features: what is known of a candidate without building it, as numbers by name: operations on live paths, depth,
+            weights. Surrogates learn from them; a space may have none.
         compiled: whether neurons are compiled, and convolutions of spikes run event by event.
     """
 
@@ -54,6 +58,8 @@ class Space:
     published: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     family: Callable[[Value], Value] = lambda value: value
     flaw: Callable[[Candidate], str] = lambda candidate: ""
+    canonical: Callable[[Candidate], Candidate] = lambda candidate: candidate
+    features: Callable[[Candidate], Mapping[str, float]] = lambda candidate: {}
     compiled: bool = True
 
     def network(self, spec: TaskSpec, candidate: Candidate | None = None, *, entangled: bool = True) -> "Network":
@@ -147,6 +153,10 @@ class Space:
             raise SpaceError(f"space {self.name!r} has continuous blanks and cannot be enumerated")
         for values in product(*(_values(distribution) for distribution in self.blanks.values())):
             yield Candidate(dict(zip(self.blanks, values, strict=True)))
+
+    def all_sound(self) -> Iterator[Candidate]:
+        """Every candidate of a finite space that can be a network, in the same order."""
+        return (candidate for candidate in self.all() if not self.flaw(candidate))
 
     def check(self, candidate: Mapping[str, Value]) -> None:
         """Raises SpaceError unless the candidate fills every blank with a value of its distribution."""

@@ -69,6 +69,33 @@ def paths(candidate: Mapping[str, Value]) -> list[tuple[str, ...]]:
     return [way for way in ways if all(candidate[blank] != 0 for blank in way)]
 
 
+def canonical(candidate: Candidate) -> Candidate:
+    """The same cell without the edges that lie on no path; of two that differ by the names of nodes 1 and 2, one.
+
+    Nodes 1 and 2 are alike where no edge joins them.
+    """
+    live = {blank for way in paths(candidate) for blank in way}
+    kept = {blank: op if blank in live else 0 for blank, op in candidate.items()}
+    if not kept["op_e12"] and (kept["op_e01"], kept["op_e13"]) < (kept["op_e02"], kept["op_e23"]):
+        kept |= {"op_e01": kept["op_e02"], "op_e13": kept["op_e23"], "op_e02": kept["op_e01"], "op_e23": kept["op_e13"]}
+    return Candidate(kept)
+
+
+def features(candidate: Candidate) -> dict[str, float]:
+    """Counts of each operation on live edges, and of live paths and the convolutions along them."""
+    ways = paths(candidate)
+    live = {blank for way in ways for blank in way}
+    depths = [sum(int(candidate[blank]) in THRESHOLDS for blank in way) for way in ways] or [0]
+    counts = {f"edges of {op}": float(sum(candidate[blank] == op for blank in live)) for op in (1, *THRESHOLDS)}
+    return counts | {
+        "paths": float(len(ways)),
+        "longest": float(max(depths)),
+        "shortest": float(min(depths)),
+        "mean depth": sum(depths) / len(depths),
+        "convolutions on paths": float(sum(depths)),
+    }
+
+
 def flaw(candidate: Candidate) -> str:
     """Says that no way leads through the cell, where none does."""
     return (
@@ -114,5 +141,7 @@ def spikenas_bench(*, width: int = 16, timesteps: int = 5, neuron: str = "lif", 
         build=build,
         family=lambda op: min(int(op), 2),
         flaw=flaw,
+        canonical=canonical,
+        features=features,
         compiled=compiled,
     )

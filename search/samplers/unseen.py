@@ -1,4 +1,7 @@
-"""Uniform draws of candidates that have not been seen, which end when a space is exhausted."""
+"""Draws of sound candidates that have not been seen, which end when a space is exhausted.
+
+Candidates are taken in their canonical form, so that what is the same network is never asked for twice.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -18,24 +21,25 @@ def distinct(
     rng: np.random.Generator,
     propose: Callable[[], Candidate] | None = None,
 ) -> list[Candidate]:
-    """Up to ``n`` distinct candidates outside ``seen``.
+    """Up to ``n`` distinct candidates outside ``seen``, each one that can be a network.
 
-    Each comes from ``propose``, or is drawn uniformly from what is left if 100 proposals were all seen before. Fewer
-    than ``n`` come back only if the space has no more (beyond two million candidates: if uniform draws
-    find no more).
+    Each comes from ``propose``, or is drawn uniformly from what is left if 100 proposals were all seen before or
+    cannot be networks. Fewer than ``n`` come back only if the space has no more (beyond two million
+    candidates: if uniform draws find no more).
     """
-    taken = set(seen)
+    taken = {space.canonical(candidate) for candidate in seen}
     chosen: list[Candidate] = []
     rest: list[Candidate] | None = None  # what is left of a nearly exhausted space
     while len(chosen) < n and len(taken) < space.size:
         candidate = None
         if propose is not None:
-            candidate = _first_unseen(propose, taken)
+            candidate = _first_unseen(space, propose, taken)
         if candidate is None and rest is None:
-            candidate = _first_unseen(lambda: space.sample(rng), taken)
+            candidate = _first_unseen(space, lambda: space.sample(rng), taken)
         if candidate is None:
             if rest is None:
-                rest = [c for c in space.all() if c not in taken] if space.size <= ENUMERABLE else []
+                sound = space.all_sound() if space.size <= ENUMERABLE else ()
+                rest = list(dict.fromkeys(map(space.canonical, sound)))
             rest = [c for c in rest if c not in taken]
             if not rest:
                 break
@@ -45,5 +49,6 @@ def distinct(
     return chosen
 
 
-def _first_unseen(propose: Callable[[], Candidate], taken: set[Candidate]) -> Candidate | None:
-    return next((c for c in (propose() for _ in range(TRIES)) if c not in taken), None)
+def _first_unseen(space: Space, propose: Callable[[], Candidate], taken: set[Candidate]) -> Candidate | None:
+    sound = (candidate for candidate in (propose() for _ in range(TRIES)) if not space.flaw(candidate))
+    return next((candidate for candidate in map(space.canonical, sound) if candidate not in taken), None)

@@ -1,0 +1,183 @@
+"""Samplers against each other on a benchmark table: hypervolume against evaluations, best accuracy, time a suggestion.
+
+    python tests/benchmarks/search.py --table cifar10.csv.gz --seeds 20 --plot search.html
+
+With the defaults: SpikeNAS-Bench's table, its own space, validation accuracy against synaptic operations. Shares are
+of the exact hypervolume of the whole table. ``--space table --blanks a,b,c`` takes the columns as a flat space.
+``--chosen`` is the column that says how good the network was that ``--by`` would choose among those evaluated.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from evaluators.table import flat_space, read_table, scorer
+from results.front import hypervolume
+from results.ledger import Outcome
+from search.goal import Goal
+from search.samplers import SAMPLERS
+from spaces import lookup
+from spaces.find import make_space
+from spaces.seeds import derive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What one search is: see the options of the command line."""
+
+    table: str
+    space: str
+    blanks: tuple[str, ...]
+    objectives: tuple[str, ...]
+    reference: tuple[float, ...]
+    candidates: int
+    batch: int
+    by: str
+    chosen: str
+
+
+def one_search(trial: Trial, sampler: str, seed: int) -> dict[str, object]:
+    """Share of the exact hypervolume after each evaluation [candidates], the choice, seconds a suggestion."""
+    goal = Goal(objectives=trial.objectives)
+    if trial.reference:
+        goal = Goal(objectives=trial.objectives, reference=dict(zip(goal.objectives, trial.reference, strict=True)))
+    space = None if trial.space == "table" else make_space(trial.space)[0]
+    options = {name: space.options(name) for name in space.blanks} if space else dict.fromkeys(trial.blanks)
+    table = read_table(trial.table, blanks=options, objectives=goal.objectives, constraints=[trial.by, trial.chosen])
+    space = space or flat_space(table)
+    score = scorer(table, space, goal.objectives)
+    propose = lookup(SAMPLERS, "sampler", sampler)
+    history: list[Outcome] = []
+    spent, batch = 0.0, 0
+    while len(history) < trial.candidates:
+        start = time.perf_counter()
+        n = min(trial.batch, trial.candidates - len(history))
+        asked = sorted(propose(space, history, n, derive(seed, "sampler", batch), goal), key=space.place)
+        spent += time.perf_counter() - start
+        if not asked:
+            break
+        scored = [Outcome(len(history) + i, batch, c, goal.judge(score(c))) for i, c in enumerate(asked)]
+        history, batch = history + scored, batch + 1
+    ok = [outcome.score for outcome in history if outcome.score.state == "ok"]
+    best = max(ok, key=lambda score: score.figure(trial.by))
+    return {
+        "shares": shares(goal, history, exact_front(table, goal)),
+        "chosen": best.figure(trial.chosen),
+        "seconds": spent / len(history),
+    }
+
+
+def exact_front(table, goal: Goal) -> np.ndarray:
+    """All rows of the table, [rows, objectives]."""
+    return np.stack([table.figures[name] for name in goal.objectives], axis=1)
+
+
+def shares(goal: Goal, history: Sequence[Outcome], rows: np.ndarray) -> list[float]:
+    """Share of the rows' hypervolume after each outcome; without a reference point, from the worst of all rows."""
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    worst = (rows * goal.senses).min(axis=0) * goal.senses
+    reference = [goal.reference[name] for name in goal.objectives] if goal.reference else worst
+    exact = hypervolume(rows, goal.senses, reference)
+    found, values = [], np.zeros((0, len(goal.objectives)))
+    for outcome in history:
+        if outcome.score.state == "ok":
+            values = np.concatenate([values, goal.values([outcome.score])])
+        found.append(hypervolume(values, goal.senses, reference) / exact)
+    return found
+
+
+def main() -> None:
+    """Searches, prints the table, and writes what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", required=True)
+    parser.add_argument("--space", default="spikenas-bench")
+    parser.add_argument("--blanks", default="", help="of a flat space: --space table")
+    parser.add_argument("--objectives", default="val_acc_last:max,synops_M:min")
+    parser.add_argument("--reference", default="80,1000", help="of the hypervolume, one number an objective; or empty")
+    parser.add_argument("--samplers", default=",".join(SAMPLERS))
+    parser.add_argument("--candidates", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--by", default="val_acc_last")
+    parser.add_argument("--chosen", default="test_acc")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="an HTML page of hypervolume against evaluations")
+    options = parser.parse_args()
+    trial = Trial(
+        table=options.table,
+        space=options.space,
+        blanks=tuple(filter(None, options.blanks.split(","))),
+        objectives=tuple(options.objectives.split(",")),
+        reference=tuple(float(x) for x in options.reference.split(",") if x),
+        candidates=options.candidates,
+        batch=options.batch,
+        by=options.by,
+        chosen=options.chosen,
+    )
+    marks = [n for n in (20, 50, 100, 200, 400, 1000) if n <= options.candidates]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    print(f"{'sampler':<11}" + "".join(f"{f'share at {n}':>19}" for n in marks), end="")
+    print(f"{trial.chosen[:12] + ' by ' + trial.by[:12]:>30}{'ms a suggestion':>18}")
+    found = {}
+    with ProcessPoolExecutor(options.processes) as pool:
+        for sampler in options.samplers.split(","):
+            runs = list(pool.map(partial(one_search, trial, sampler), seeds))
+            found[sampler] = runs
+            cells = []
+            for n in marks:
+                at = [run["shares"][min(n, len(run["shares"])) - 1] for run in runs]
+                cells.append(f"{f'{np.mean(at):.4f} ({np.std(at):.4f})':>19}")
+            chosen, seconds = [run["chosen"] for run in runs], np.mean([run["seconds"] for run in runs])
+            print(f"{sampler:<11}{''.join(cells)}{f'{np.mean(chosen):.3f} ({np.std(chosen):.3f})':>30}", end="")
+            print(f"{1e3 * seconds:>18.1f}", flush=True)
+    say_when(found, marks)
+    if options.json:
+        options.json.write_text(json.dumps({"options": vars(options), "runs": found}, default=str))
+    if options.plot:
+        plot(found, options.plot)
+
+
+def say_when(found: dict[str, list[dict]], marks: Sequence[int]) -> None:
+    """Prints after how many evaluations each sampler's mean has what TPE's has at the end."""
+    if "tpe" not in found:
+        return
+    target = np.mean([run["shares"][-1] for run in found["tpe"]])
+    print(f"\nevaluations to tpe's {target:.4f} at {marks[-1]} (mean curve)")
+    for sampler, runs in found.items():
+        shortest = min(len(run["shares"]) for run in runs)
+        curve = np.mean([run["shares"][:shortest] for run in runs], axis=0)
+        there = np.flatnonzero(curve >= target)
+        print(f"{sampler:<11}{there[0] + 1 if there.size else 'not reached':>12}")
+
+
+def plot(found: dict[str, list[dict]], path: Path) -> None:
+    """Mean and standard error of the shares against evaluations."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for sampler, runs in found.items():
+        shortest = min(len(run["shares"]) for run in runs)
+        curves = np.array([run["shares"][:shortest] for run in runs])
+        mean, error = curves.mean(axis=0), curves.std(axis=0) / np.sqrt(len(curves))
+        x = np.arange(1, shortest + 1)
+        figure.add_trace(go.Scatter(x=x, y=mean, name=sampler, error_y={"array": error, "thickness": 0.4, "width": 0}))
+    figure.update_layout(
+        xaxis_title="evaluations", yaxis_title="share of the exact hypervolume", yaxis_range=[0.7, 1], template="none"
+    )
+    figure.write_html(path, include_plotlyjs=True)
+
+
+if __name__ == "__main__":
+    main()
