@@ -149,6 +149,7 @@ def scorer(table: Table, space: Space, objectives: Sequence[str]) -> Callable[[C
     """The function that scores a candidate of a space by its row: fidelity ``trained``, in no time.
 
     A candidate that cannot be a network, or has no row, is infeasible; one whose row lacks an objective has failed.
+    Equal tables give equal scores, whatever the name of the file.
 
     Raises:
         OptionError: no row of the table is a candidate of the space.
@@ -163,14 +164,12 @@ def scorer(table: Table, space: Space, objectives: Sequence[str]) -> Callable[[C
             return Score(state="infeasible", fidelity="trained", error=flaw)
         row = rows.get(tuple(candidate[name] for name in table.blanks))
         if row is None:
-            return Score(
-                state="infeasible", fidelity="trained", error=f"{table.path.name} has no row of this candidate"
-            )
+            return Score(state="infeasible", fidelity="trained", error="the table has no row of this candidate")
         found = {name: float(values[row]) for name, values in table.figures.items() if math.isfinite(values[row])}
         fields = {name: int(found[name]) if name in WHOLE else found[name] for name in METRICS if name in found}
         columns = {name: value for name, value in found.items() if name not in fields}
         lacking = [name for name in objectives if name not in found]
-        error = f"row {row + 1} of {table.path.name} has no {', '.join(lacking)}" if lacking else ""
+        error = f"row {row + 1} of the table has no {', '.join(lacking)}" if lacking else ""
         return Score(state="failed" if lacking else "ok", fidelity="trained", columns=columns, error=error, **fields)
 
     return score

@@ -85,10 +85,10 @@ def test_a_candidate_without_a_row_is_infeasible_and_one_without_an_objective_ha
     outcomes = [score(Candidate({"op": op, "k": k})) for op, k in (("None", 1), ("None", 3), ("conv", 1), ("conv", 3))]
     assert [one.state for one in outcomes] == ["failed", "failed", "failed", "infeasible"]
     assert [one.error for one in outcomes] == [
-        "row 1 of t.csv has no cost",
-        "row 2 of t.csv has no val",
-        "row 3 of t.csv has no val",
-        "t.csv has no row of this candidate",
+        "row 1 of the table has no cost",
+        "row 2 of the table has no val",
+        "row 3 of the table has no val",
+        "the table has no row of this candidate",
     ]
     assert outcomes[0].columns == {"val": 64.0}
 
@@ -125,7 +125,7 @@ def test_a_space_of_its_own_reads_the_table_in_its_own_values(tmp_path):
     table = read(written(tmp_path / "t.csv", ROWS), blanks=options)
     score = scorer(table, space, ["val"])
     assert score(Candidate({"op": "conv", "k": "1"})).columns["val"] == 64.0
-    assert score(Candidate({"op": "skip", "k": "1"})).error == "t.csv has no row of this candidate"
+    assert score(Candidate({"op": "skip", "k": "1"})).error == "the table has no row of this candidate"
     assert score(Candidate({"op": "conv", "k": "3"})) == Score(state="infeasible", fidelity="trained", error="too big")
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -75,14 +74,16 @@ def test_all_of_a_table_is_found_as_it_stands_there(table, tmp_path, capsys):
     args = [*options(table, "--sampler", "random"), "--candidates", "99", "--reference", "cost=9,val=60"]
     assert launch.main([*args, "--out", str(tmp_path / "run")]) == 0
     known = {(row["a"], row["b"], str(row["kernel"])): row for row in rows()}
-    found = {tuple(row[f"param.{name}"] for name in ("a", "b", "kernel")): row for row in cells(tmp_path / "run" / "candidates.csv")}  # fmt: skip
+    scored = cells(tmp_path / "run" / "candidates.csv")
+    found = {tuple(row[f"param.{name}"] for name in ("a", "b", "kernel")): row for row in scored}
     assert len(found) == 27
     assert set(known) < set(found)
     for key, row in found.items():
-        if key not in known:
-            assert (row["state"], row["error"]) == ("infeasible", "made.csv has no row of this candidate")
-        elif known[key]["val"] == "":
-            assert (row["state"], row["error"]) == ("failed", "row 11 of made.csv has no val")
+        true = known.get(key)
+        if true is None:
+            assert (row["state"], row["error"]) == ("infeasible", "the table has no row of this candidate")
+        elif true["val"] == "":
+            assert (row["state"], row["error"]) == ("failed", "row 11 of the table has no val")
         else:
             assert (row["state"], float(row["val"]), float(row["cost"])) == (
                 "ok",
@@ -202,21 +203,21 @@ def test_a_run_by_a_supernet_takes_no_table(whole, table, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "states"),
+    ("more", "count"),
     [
-        (["--candidates", "3", "--batch", "20"], {"ok": 3}),
+        (["--candidates", "3", "--batch", "20"], 3),
         (["--candidates", "27", "--max", "cost=4", "--min", "val=70"], None),
-        (["--candidates", "5", "--objectives", "cost:min"], {"ok": 5}),
-        (["--candidates", "5", "--objectives", "val:min,cost:max", "--sampler", "random"], {"ok": 5}),
+        (["--candidates", "5", "--objectives", "cost:min"], 5),
+        (["--candidates", "5", "--objectives", "val:min,cost:max", "--sampler", "random"], 5),
     ],
     ids=str,
 )
-def test_budgets_bounds_and_other_goals(table, tmp_path, more, states):
+def test_budgets_bounds_and_other_goals(table, tmp_path, more, count):
     assert launch.main([*options(table), *more, "--out", str(tmp_path / "run")]) == 0
     found = cells(tmp_path / "run" / "candidates.csv")
-    if states:
-        assert {row["state"] for row in found} == set(states)
-        assert len(found) == states["ok"]
+    if count:
+        assert len(found) == count
+        assert any(row["state"] == "ok" for row in found)
     else:
         kept = [row for row in rows() if row["val"] != "" and row["val"] >= 70 and row["cost"] <= 4]
         assert sum(row["state"] == "ok" for row in found) == len(kept) > 0
@@ -234,7 +235,7 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
     assert launch.main([*args, "--out", str(tmp_path / "run")]) == 0
     found = cells(tmp_path / "run" / "candidates.csv")
     errors = {row["error"].split(":")[0] for row in found if row["state"] == "infeasible"}
-    assert errors == {"no path leads from node 0 to node 3", "cells.csv has no row of this candidate"}
+    assert errors == {"no path leads from node 0 to node 3", "the table has no row of this candidate"}
     scored = [row for row in found if row["state"] == "ok"]
     assert scored
     for row in scored:
@@ -247,7 +248,7 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--table-blanks", "a,b,kernel"], "write --objectives COLUMN:max,COLUMN:min of its columns of numbers: val, cost"),
+        (["--table-blanks", "a,b,kernel"], "COLUMN:max,COLUMN:min of its columns of numbers: val, cost"),
         (["--table-blanks", "a", "--objectives", "val"], "say which way is better, val:max or val:min"),
         (["--table-blanks", "a", "--objectives", "vall:max"], "did you mean 'val'?"),
         (["--table-blanks", "a", "--objectives", "val:up"], "unknown column 'val:up'"),
@@ -258,7 +259,7 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
         (["--table-blanks", "a,b", *GOAL], "rows 1 and 2"),
         (["--table-blanks", "a,b,kernel", *GOAL, "--max", "csot=3"], "did you mean 'cost'?"),
         (["--table-blanks", "a,b,kernel", *GOAL, "--max", "note=3"], "column 'note' holds 'x' in row 1"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--max", "cost=3", "--min", "cost=4"], "cost>=4 and cost<=3 contradict"),
+        (["--table-blanks", "a,b,kernel", *GOAL, "--max", "cost=3", "--min", "cost=4"], "cost>=4 and cost<=3"),
         (["--table-blanks", "a,b,kernel", *GOAL, "--reference", "val=3"], "leaves out cost"),
         (["--table-blanks", "a,b,kernel", *GOAL, "--reference", "val=3,cots=4"], "did you mean 'cost'?"),
         (["--table-blanks", "a,b,kernel", *GOAL, "--space", "autosnn"], "drop it, or --space autosnn"),
@@ -287,4 +288,4 @@ def test_bad_input_without_a_table(tmp_path, capsys):
 def test_a_run_folder_is_named_by_the_table(table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert launch.main([*options(table), "--candidates", "1"]) == 0
-    assert [name.startswith("table-made-") for name in os.listdir(tmp_path / "runs")] == [True]
+    assert [path.name.startswith("table-made-") for path in (tmp_path / "runs").iterdir()] == [True]
