@@ -32,6 +32,8 @@ examples:
   python launch.py --space autosnn --data cifar10 --download  the same on CIFAR-10
   python launch.py --space autosnn --data my_images.npz       your own images (see README for the formats)
   python launch.py --space autosnn --max energy_nj=500        only candidates below 500 nJ a sample
+  python launch.py --table bench.csv --table-blanks op1,op2 --objectives val_acc:max,params:min
+                                                              search a table of trained networks, in seconds
   python launch.py resume runs/NAME                           go on with a run that was stopped or killed
   python launch.py report runs/NAME                           write its tables and report.html anew
   python launch.py spaces autosnn                             the blanks of a space and a drawn sample
@@ -155,7 +157,11 @@ def search_parser() -> Parser:
     add(goal, "energy_model", "prices of operations")
 
     search = parser.add_argument_group("search: what to try next, and for how long")
-    add(search, "sampler", "evolution (AutoSNN's: breeds on accuracy and spikes), random, or tpe (on all objectives)")
+    add(
+        search,
+        "sampler",
+        "evolution (AutoSNN's: on accuracy and spikes; in a table by rank), random, or tpe (on all objectives)",
+    )
     add(search, "spike_weight", "evolution's fitness is accuracy * (spikes / mean spikes) ** X", float)
     add(search, "candidates", "stop after scoring this many", int)
     add(search, "minutes", "stop after this many minutes of scoring", float)

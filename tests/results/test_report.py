@@ -405,7 +405,7 @@ def test_a_search_in_a_table_is_told_in_the_tables_own_words(tmp_path):
         "table bench",
         "Searched for highest val and lowest cost. 3 candidates looked up in the table bench.csv.gz. None failed.",
         "hypervolume is 23377, from the reference point val 60, cost 1 000.",  # 900 * 25.0442 + 79.75 * 10.5
-        "Highest val (0): 85.044 val at 100 cost; the knee (2): 70.5 val at 20.25 cost.",
+        "Highest val (0): 85.044 val at 100 cost; lowest cost (2): 70.5 val at 20.25 cost.",
         "0 trained 85.044 100 0 2 trained 70.5 20.25 2",
         "The columns of the table bench.csv.gz, as they stand there.",
     ]:
