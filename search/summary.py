@@ -23,7 +23,9 @@ def summary(folder: RunFolder) -> str:
     counts = {
         state: sum(score.state == state for score in searched) for state in ("ok", "pruned", "infeasible", "failed")
     }
-    lines = [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
+    chosen = folder.read_config().get("sampler")
+    lines = [f"sampler: {chosen}"] if chosen else []
+    lines += [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
     if searched and not counts["ok"]:
         error, times = Counter(score.error for score in searched).most_common(1)[0]
         lines.append(f"no candidate is feasible; the commonest reason, {times} times: {error}")
