@@ -32,6 +32,8 @@ examples:
   python launch.py --space autosnn --data cifar10 --download  the same on CIFAR-10
   python launch.py --space autosnn --data my_images.npz       your own images (see README for the formats)
   python launch.py --space autosnn --max energy_nj=500        only candidates below 500 nJ a sample
+  python launch.py --table bench.csv --table-blanks op1,op2 --objectives val_acc:max,params:min
+                                                              search a table of trained networks, in seconds
   python launch.py resume runs/NAME                           go on with a run that was stopped or killed
   python launch.py report runs/NAME                           write its tables and report.html anew
   python launch.py spaces autosnn                             the blanks of a space and a drawn sample
@@ -155,11 +157,24 @@ def search_parser() -> Parser:
     add(goal, "energy_model", "prices of operations")
 
     search = parser.add_argument_group("search: what to try next, and for how long")
-    add(search, "sampler", "evolution (AutoSNN's: breeds on accuracy and spikes), random, or tpe (on all objectives)")
+    add(
+        search,
+        "sampler",
+        "dual (Bayesian optimisation, structure and dynamics in turn), joint (the same over all blanks), evolution "
+        "(AutoSNN's: on accuracy and spikes; in a table by rank), local (Pareto local search), nsga2, tpe, random; or "
+        "auto (by space and budget)",
+    )
     add(search, "spike_weight", "evolution's fitness is accuracy * (spikes / mean spikes) ** X", float)
     add(search, "candidates", "stop after scoring this many", int)
     add(search, "minutes", "stop after this many minutes of scoring", float)
     add(search, "batch", "candidates a sampler is asked for at a time", int)
+    add(
+        search,
+        "warm_start",
+        "results of another search of this space steer this one, and their front is scored first: a run's folder, or a "
+        "table like its candidates.csv",
+        metavar="RUN",
+    )
     search.add_argument(
         "--no-racing",
         dest="racing",
@@ -212,6 +227,12 @@ def search_parser() -> Parser:
 
     machine = parser.add_argument_group("machine")
     add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
+    add(
+        machine,
+        "export_optuna",
+        "at the end, write Optuna studies into this SQLite file, for its dashboard",
+        metavar="FILE",
+    )
     add(machine, "device", "cpu, cuda, cuda:1, ... or auto")
     add(machine, "threads", "CPU threads", int)
     add(machine, "prefix_cache_mb", "memory for what candidates that begin alike share; 0 switches it off", int)
@@ -276,8 +297,11 @@ def _dispatch(args: list[str]) -> int:
     if verb == "resume":
         return _resume(resume_options(parser, rest))
     parser.add_argument("name", nargs="?" if verb == "spaces" else None, metavar="NAME" if verb == "spaces" else "RUN")
-    name = parser.parse_args(rest).name
-    return {"report": _report, "spaces": _spaces}[verb](name)
+    if verb == "spaces":
+        return _spaces(parser.parse_args(rest).name)
+    parser.add_argument("--export-optuna", metavar="FILE", help="write Optuna studies into this SQLite file, too")
+    found = parser.parse_args(rest)
+    return _report(found.name, found.export_optuna)
 
 
 def resume_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
@@ -290,6 +314,7 @@ def resume_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
         "--download", action="store_true", default=None, help="download the data set if it is not there"
     )
     parser.add_argument("--no-verify", dest="verify", action="store_false", default=None, help="do not check checksums")
+    parser.add_argument("--export-optuna", metavar="FILE", help="write Optuna studies into this SQLite file at the end")
     parser.add_argument("--device", metavar="NAME", help="go on on this device")
     parser.add_argument("--threads", type=int, metavar="N", help="go on with this many CPU threads")
     return {name: value for name, value in vars(parser.parse_args(args)).items() if value is not None}
@@ -343,10 +368,10 @@ def _carry_out(job) -> int:  # noqa: ANN001
     return 0
 
 
-def _report(name: str) -> int:
+def _report(name: str, export_optuna: str | None) -> int:
     from search.run import refresh
 
-    folder = refresh(Path(name))
+    folder = refresh(Path(name), export_optuna)
     print(folder.report)
     return 0
 

@@ -97,20 +97,20 @@ def read_table(
     """
     header = table_columns(path)
     if missing := [name for name in blanks if name not in header]:
-        also = f" (and neither is any of {', '.join(missing[1:])})" if missing[1:] else ""
+        also = f" (nor is {', '.join(missing[1:])})" if missing[1:] else ""
         raise OptionError(
-            f"blank {missing[0]!r} is no column of table {str(path)!r}{also}: {_near(missing[0], header)}"
+            f"blank {missing[0]!r} is no column of table {str(path)!r}{also}: {unknown('column', missing[0], header)}"
         )
     wanted = list(dict.fromkeys((*objectives, *constraints)))
     for name in wanted:
         if name not in header:
-            raise OptionError(f"{name!r} is no column of table {str(path)!r}: {_near(name, header)}")
+            raise OptionError(f"{name!r} is no column of table {str(path)!r}: {unknown('column', name, header)}")
         if name in blanks and name in objectives:
             raise OptionError(f"column {name!r} of table {str(path)!r} is a blank and an objective: it is one of them")
         if is_taken(name) and name not in METRICS:
             raise OptionError(f"column {name!r} of table {str(path)!r} has a name of candidates.csv's: rename it")
     wanted += [name for name in METRICS if name in header and name not in wanted]
-    frame = _read(path, usecols=[name for name in header if name in blanks or name in wanted])
+    frame = _read(path)
     if frame.empty:
         raise TaskError(f"table {str(path)!r} has a header but no row: give a table of trained candidates")
     values = {name: _blank(frame[name].tolist(), name, path, options) for name, options in blanks.items()}
@@ -149,6 +149,7 @@ def scorer(table: Table, space: Space, objectives: Sequence[str]) -> Callable[[C
     """The function that scores a candidate of a space by its row: fidelity ``trained``, in no time.
 
     A candidate that cannot be a network, or has no row, is infeasible; one whose row lacks an objective has failed.
+    Equal tables give equal scores, whatever the name of the file.
 
     Raises:
         OptionError: no row of the table is a candidate of the space.
@@ -163,14 +164,12 @@ def scorer(table: Table, space: Space, objectives: Sequence[str]) -> Callable[[C
             return Score(state="infeasible", fidelity="trained", error=flaw)
         row = rows.get(tuple(candidate[name] for name in table.blanks))
         if row is None:
-            return Score(
-                state="infeasible", fidelity="trained", error=f"{table.path.name} has no row of this candidate"
-            )
+            return Score(state="infeasible", fidelity="trained", error="the table has no row of this candidate")
         found = {name: float(values[row]) for name, values in table.figures.items() if math.isfinite(values[row])}
         fields = {name: int(found[name]) if name in WHOLE else found[name] for name in METRICS if name in found}
         columns = {name: value for name, value in found.items() if name not in fields}
         lacking = [name for name in objectives if name not in found]
-        error = f"row {row + 1} of {table.path.name} has no {', '.join(lacking)}" if lacking else ""
+        error = f"row {row + 1} of the table has no {', '.join(lacking)}" if lacking else ""
         return Score(state="failed" if lacking else "ok", fidelity="trained", columns=columns, error=error, **fields)
 
     return score
@@ -193,10 +192,6 @@ def _read(path: str | Path, **options: object) -> "DataFrame":
             f"table {str(path)!r} cannot be read ({reason(error)}): give a whole CSV file with a header, plain or "
             "compressed as its ending says"
         ) from error
-
-
-def _near(name: str, header: Sequence[str]) -> str:
-    return unknown("column", name, header)
 
 
 def _sha256(path: str | Path) -> str:
@@ -229,7 +224,7 @@ def _figures(cells: Sequence[str], name: str, path: str | Path, *, needed: bool)
             rule = {"accuracy": "a share from 0 to 1"} | dict.fromkeys(WHOLE, "a whole number from 0")
             raise OptionError(
                 f"column {name!r} holds {cell} in {where}, and {name} is {rule.get(name, 'a number from 0')}: "
-                "rename the column, e.g. in percent"
+                "rename the column"
             )
     return np.array(numbers, dtype=float)
 

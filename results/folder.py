@@ -167,7 +167,7 @@ def lock(folder: RunFolder) -> Iterator[None]:
 
 def default_path(space: str, data: str, now: datetime) -> Path:
     """``runs/<space>-<data>-<YYYYmmdd-HHMMSS>``, with -2, -3, ... behind it if taken; a path as data gives its stem."""
-    stem = re.sub(r"[^\w.-]+", "-", Path(data).stem).strip("-.") or "data"
+    stem = re.sub(r"[^\w.-]+", "-", Path(data).stem.removesuffix(".csv")).strip("-.") or "data"
     base = f"{space}-{stem}-{now:%Y%m%d-%H%M%S}"
     path, count = Path("runs") / base, 1
     while path.exists():

@@ -15,8 +15,9 @@ WHERE = (
     "verify",
     "device",
     "threads",
+    "export_optuna",
 )  # may change between a run and its resume
-NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out")
+NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out", "warm_start")  # of that, its content is matched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,7 @@ class Config:
     candidates: int = 200
     minutes: float | None = None
     batch: int = 20
+    warm_start: str | None = None
     racing: bool = True
     finalists: int = 4
     finalist_epochs: int = 5
@@ -73,6 +75,7 @@ class Config:
     device: str = "auto"
     threads: int | None = None
     out: str | None = None
+    export_optuna: str | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

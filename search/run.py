@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import math
 import os
 import platform
@@ -13,20 +14,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import distribution_to_json, json_to_distribution
 from rich.console import Console
 
+from results.earlier import read_earlier, to_lines
 from results.folder import RunFolder, create_or_open, default_path, lock, open_existing
 from results.ledger import Ledger, Outcome, read
 from results.report import write_report
 from results.table import write_tables
 from search.config import Config, from_json, to_json
-from search.goal import Goal, parse_objective
+from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, search
 from search.progress import stages
 from search.samplers import SAMPLERS
+from search.samplers.auto import AUTO, choose
+from search.samplers.standing import misses
 from spaces import lookup
 from spaces.candidate import Score
-from spaces.errors import RunError, SearchError
+from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.find import file_of, is_file
 from spaces.space import Space
 
@@ -45,6 +50,8 @@ class Job:
         provenance: facts about it for config.json; a resume must find the same ``sha256``.
         work: does it all, called as ``work(job, folder, ledger, stage)`` in the locked folder; it goes on from what
             it finds there.
+        earlier: results of another run, that a warm start begins from.
+        sampler: why the sampler is what it is, where it was chosen.
     """
 
     config: Config
@@ -53,6 +60,8 @@ class Job:
     data: str
     provenance: Mapping[str, Any]
     work: Callable[["Job", RunFolder, Ledger, Stage], None]
+    earlier: Sequence[Outcome] = ()
+    sampler: str = ""
 
 
 def prepare(config: Config) -> Job:
@@ -61,12 +70,17 @@ def prepare(config: Config) -> Job:
     Raises:
         SearchError: something the user can mend.
     """
-    lookup(SAMPLERS, "sampler", config.sampler)
+    if config.sampler not in (*SAMPLERS, AUTO):
+        raise OptionError(f"--sampler: {unknown('sampler', config.sampler, (*SAMPLERS, AUTO))}")
     if config.table is not None:
         from search.tabular import prepare as prepare_by
     else:
         from search.job import prepare as prepare_by
-    return prepare_by(config)
+    job = prepare_by(config)
+    if config.sampler != AUTO:
+        return job
+    name, why = choose(job.space, config.candidates)
+    return replace(job, config=replace(job.config, sampler=name), sampler=why)
 
 
 def run_search(config: Config, *, console: Console) -> RunFolder:
@@ -77,8 +91,10 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
     """
     job = prepare(config)
     path = Path(config.out).expanduser() if config.out else default_path(job.space.name, job.data, datetime.now())
-    job = replace(job, config=replace(job.config, out=str(path)))
-    return _run(create_or_open(path, config=describe(job)), job, console)
+    source = Path(config.warm_start).expanduser() if config.warm_start else None
+    earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
+    job = replace(job, config=replace(job.config, out=str(path)), earlier=earlier)
+    return _run(create_or_open(path, config=describe(job), warm_start=to_lines(earlier)), job, console)
 
 
 def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
@@ -93,11 +109,17 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     if config.table is None and "table" in where:
         raise RunError(f"run {str(folder.path)!r} has its scores from a supernet, not from a table: drop --table")
     job = prepare(replace(config, out=str(folder.path), **where))
+    job = replace(job, earlier=read(folder.warm_start)[0])
     described = describe(job)
     if (found := described["match"]["data_sha256"]) != (kept := stored["match"].get("data_sha256")):
         raise RunError(
             f"the data at {job.data!r} are not those of run {str(folder.path)!r} (SHA-256 {found[:12]}, run has "
             f"{str(kept)[:12]}): give the right ones with --data or --data-dir, or --table, or start a new run"
+        )
+    if described["match"].get("warm_start_sha256") != stored["match"].get("warm_start_sha256"):
+        raise RunError(
+            f"earlier results {str(folder.warm_start)!r} are not those that the run began from: restore the file, or "
+            "start a new run with --warm-start"
         )
     create_or_open(folder.path, config=described)  # says what else differs
     if (now := described["versions"]) != (then := stored.get("versions")):
@@ -107,14 +129,19 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     return _run(folder, job, console)
 
 
-def refresh(path: Path) -> RunFolder:
-    """Writes tables and report of the run in a folder anew: finished, cut off, or still running elsewhere.
+def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
+    """Writes tables and report of the run in a folder anew, and a study where ``export_optuna`` names a file.
+
+    The run may be finished, cut off, or still running elsewhere.
 
     Raises:
         SearchError: the folder is not a run, or is damaged.
     """
     folder = open_existing(path.expanduser())
-    publish(folder, read(folder.ledger)[0])
+    outcomes = read(folder.ledger)[0]
+    publish(folder, outcomes)
+    if export_optuna:
+        export(folder, outcomes, Path(export_optuna))
     return folder
 
 
@@ -124,6 +151,9 @@ def describe(job: Job) -> dict[str, Any]:
     match = config.match() | {"objectives": job.goal.spelled, "data_sha256": job.provenance["sha256"]}
     if is_file(config.space):
         match["space_sha256"] = hashlib.sha256(file_of(config.space).read_bytes()).hexdigest()
+    if job.earlier:
+        match["warm_start_sha256"] = hashlib.sha256(to_lines(job.earlier)).hexdigest()
+    chosen = {"sampler": job.sampler} if job.sampler else {}
     return {
         "match": match,
         "config": to_json(config),
@@ -135,7 +165,9 @@ def describe(job: Job) -> dict[str, Any]:
             "about": space.about,
             "size": space.size if math.isfinite(space.size) else None,
             "blanks": list(space.blanks),
+            "distributions": [json.loads(distribution_to_json(kind)) for kind in space.blanks.values()],
         },
+        **chosen,
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
     }
@@ -150,7 +182,46 @@ def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
     write_report(folder)
 
 
+def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
+    """Writes what the run holds as Optuna studies into the SQLite file at ``path``.
+
+    Raises:
+        RunError: the file cannot take them.
+    """
+    from results.optuna_study import export_optuna
+
+    stored, study = folder.read_config(), _study(folder)
+    config, space = from_json(stored.get("config")), stored["space"]
+    if "distributions" not in space:
+        raise RunError(f"run {str(folder.path)!r} is of another version, which kept no distributions: start a new run")
+    kinds = [json_to_distribution(json.dumps(kind)) for kind in space["distributions"]]
+    objectives = dict(parse_objective(text) for text in stored["match"]["objectives"])
+    bounded = [name for text in config.constraints for sign in ("<=", ">=") if (name := text.rpartition(sign)[0])]
+    constraints = parse_constraints(config.constraints, bounded)
+    goal = Goal(objectives=tuple(stored["match"]["objectives"]), constraints=constraints)
+    export_optuna(
+        path.expanduser(),
+        outcomes,
+        **study,
+        began=datetime.fromisoformat(stored["created"]).astimezone().replace(tzinfo=None),
+        distributions=dict(zip(space["blanks"], kinds, strict=True)),
+        objectives=objectives,
+        misses=lambda score: misses(score, goal),
+    )
+
+
+def _study(folder: RunFolder) -> dict[str, str]:
+    """Name of a run's study, and what tells the run from all others."""
+    stored = folder.read_config()
+    return {"name": folder.path.resolve().name, "run": f"{stored['created']} {stored['hash']}"}
+
+
 def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
+    target = job.config.export_optuna
+    if target:  # before anything is begun
+        from results.optuna_study import check_target
+
+        check_target(Path(target).expanduser(), **_study(folder))
     if console.is_terminal:
         console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
     with lock(folder), Ledger.open(folder.ledger) as ledger, stages(console) as stage:
@@ -161,6 +232,8 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
                 publish(folder, ledger.outcomes)
             raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
         publish(folder, ledger.outcomes)
+        if target:
+            export(folder, ledger.outcomes, Path(target))
     return folder
 
 
@@ -178,6 +251,7 @@ def search_stage(job: Job, ledger: Ledger, stage: Stage, score: Callable[..., Sc
         goal=job.goal,
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
         seed=config.seed,
+        earlier=job.earlier,
         on_outcome=lambda outcome: tell(outcome.number + 1, total),
     )
 

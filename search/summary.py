@@ -7,7 +7,8 @@ from typing import Any
 
 from results.folder import RunFolder
 from results.ledger import read
-from results.report.gather import gather
+from results.report.gather import Gathered, gather
+from results.report.words import THIN, cards, figure, short, volume
 from spaces import SPACES
 from spaces.candidate import Value
 from spaces.find import make_space
@@ -23,21 +24,36 @@ def summary(folder: RunFolder) -> str:
     counts = {
         state: sum(score.state == state for score in searched) for state in ("ok", "pruned", "infeasible", "failed")
     }
-    lines = [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
+    chosen = folder.read_config().get("sampler")
+    lines = [f"sampler: {chosen}"] if chosen else []
+    lines += [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
     if searched and not counts["ok"]:
         error, times = Counter(score.error for score in searched).most_common(1)[0]
         lines.append(f"no candidate is feasible; the commonest reason, {times} times: {error}")
-    for row in (one.metrics for one in gather(folder).finalists):
+    run = gather(folder)
+    for row in (one.metrics for one in run.finalists):
         blanks = " ".join(map(_shown, dict(row.get("candidate") or {}).values()))
         lines.append(
             f"finalist {row.get('number')!s:>4}  test {_figure(row, 'test_accuracy', '.4f')}  "
             f"val {_figure(row, 'val_accuracy', '.4f')}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
+    lines += [] if run.finalists else _front(run)
     failed = [o for o in outcomes if o.batch < 0 and o.score.state != "ok"]
     lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
     lines.append(f"report: {folder.report}")
     return "\n".join(lines)
+
+
+def _front(run: Gathered) -> list[str]:
+    """The front of a run without finalists: its ends and its knee."""
+    lines = [sentence.replace(THIN, ",").rstrip(".") for sentence in volume(run)]
+    for card in cards(run):
+        outcome = run.outcomes[card["number"]]
+        figures = [f"{short(n)} {figure(n, outcome.score.figure(n)).replace(THIN, ',')}" for n in run.objectives]
+        blanks, title = " ".join(map(_shown, outcome.candidate.values())), str(card["title"])
+        lines.append(f"candidate {outcome.number:>4}  {'  '.join(figures)}  {title[0].lower()}{title[1:]}: {blanks}")
+    return lines
 
 
 def _shown(value: Value) -> str:

@@ -473,3 +473,20 @@ def test_candidates_that_are_no_networks_are_infeasible_outcomes(data, tmp_path)
     assert flawed
     assert {row["state"] for row in flawed} == {"infeasible"}
     assert len(flawed) < len(rows) == 12
+
+
+def test_finalists_are_a_study_of_their_own(whole, tmp_path):
+    import optuna
+
+    file = tmp_path / "study.db"
+    assert launch.main(["report", str(whole), "--export-optuna", str(file)]) == 0
+    rows, stored = digest(whole)
+    searched, trained = (
+        optuna.load_study(study_name=name, storage=f"sqlite:///{file}") for name in ("whole", "whole-trained")
+    )
+    with (whole / "pareto.csv").open() as table:
+        front = [row for row in csv.DictReader(table) if row["fidelity"] == "supernet"]
+    assert {trial.number for trial in searched.best_trials} == {int(row["number"]) for row in front}
+    assert [len(study.trials) for study in (searched, trained)] == [12, len(stored)]
+    accuracies = [float(row["accuracy"]) for row in rows if row["fidelity"] == "trained"]
+    assert [trial.values[0] for trial in trained.trials] == accuracies

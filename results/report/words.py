@@ -139,8 +139,7 @@ def summary(run: Gathered) -> list[str]:
     sentences.append(f"{lost}." if lost else "None failed.")
     if states["ok"] == 0:
         sentences.append("No candidate could be scored, so there is no front; the reasons are listed below.")
-    if run.reference and states["ok"]:
-        sentences.append(_volume(run))
+    sentences += volume(run)
     if run.table:
         return sentences
     if run.finalists:
@@ -163,11 +162,14 @@ _LOST = {
 }
 
 
-def _volume(run: Gathered) -> str:
+def volume(run: Gathered) -> list[str]:
+    """The front's hypervolume in a sentence, where there is a front of one fidelity and a reference point."""
+    if not run.reference or len({run.outcomes[number].score.fidelity for number in run.front}) != 1:
+        return []
     values = [[o.score.figure(name) for name in run.objectives] for o in run.outcomes if o.number in run.front]
-    volume = hypervolume(values, run.senses, run.reference)
+    found = hypervolume(values, run.senses, run.reference)
     point = ", ".join(f"{n} {figure(n, v)}" for n, v in zip(run.objectives, run.reference, strict=True))
-    return f"The front’s hypervolume is {volume:.5g}, from the reference point {point}."
+    return [f"The front’s hypervolume is {found:.5g}, from the reference point {point}."]
 
 
 def _among(outcomes: Sequence[Outcome]) -> str:
@@ -195,11 +197,12 @@ def cards(run: Gathered) -> list[dict[str, object]]:
     values = [[math.nan if v is None else v for v in _values(o, run.objectives)] for o in scored]
     log = [name in COUNT_LIKE for name in run.objectives]
     picks = named_spread(values, run.senses, 3, log=log, names=run.objectives) if scored else []
+    aims = {f"best {name}": _aim(name, sense) for name, sense in zip(run.objectives, run.senses, strict=True)}
     costs = ["spikes", "energy_nj"] if {"spikes", "energy_nj"} & set(run.figures) else list(run.objectives)
     return [
         {
             "number": scored[index].number,
-            "title": _title(why, best=False),
+            "title": _title(aims.get(why, why), best=False),
             "value": figure(run.quality, scored[index].score.figure(run.quality)),
             "of": label(run.quality) if run.table else f"{label(run.quality)}, {fidelity}",
             "costs": [(n, figure(n, scored[index].score.figure(n))) for n in costs if n != run.quality],
@@ -269,7 +272,13 @@ def role(picked_as: str) -> str:
 def aims(run: Gathered) -> str:
     """What was searched for: ``best accuracy, fewest spikes and lowest energy``."""
     pairs = zip(run.objectives, run.senses, strict=True)
-    return _listed([COST.get(n, f"lowest {n}") if s < 0 else _most(n) for n, s in pairs])
+    return _listed([_aim(name, sense) for name, sense in pairs])
+
+
+def _aim(name: str, sense: int) -> str:
+    if sense < 0:
+        return COST.get(name, f"lowest {short(name)}")
+    return "best accuracy" if name == "accuracy" else f"highest {short(name)}"
 
 
 COST = {
@@ -280,10 +289,6 @@ COST = {
     "parameters": "fewest parameters",
     "timesteps": "fewest time steps",
 }
-
-
-def _most(name: str) -> str:
-    return "best accuracy" if name == "accuracy" else f"highest {short(name)}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -362,12 +362,98 @@ CLICKS = """<script>setTimeout(() => {
 }, 500)</script></body>"""
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_clicks_show_the_candidate(make, tmp_path):
-    path = write_report(make(finished(), {0: METRICS}))
-    path.write_text(path.read_text().replace("</body>", CLICKS))
+def browsed(path, script, tmp_path):
+    """The page as a browser holds it after a script at its end has run."""
+    path.write_text(path.read_text().replace("</body>", script))
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=4000", "--dump-dom", path.as_uri()]
-    page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_clicks_show_the_candidate(make, tmp_path):
+    page = browsed(write_report(make(finished(), {0: METRICS})), CLICKS, tmp_path)
     assert 'data-seen="0 | 3 | 5 | 1–2 of 2"' in page
+
+
+def looked_up(*points, names=("val", "cost")):
+    """Outcomes of a search in a table: further columns, and nothing else."""
+    scores = [Score(state="ok", fidelity="trained", columns=dict(zip(names, point, strict=True))) for point in points]
+    return [Outcome(n, 0, Candidate({"op": n}), score) for n, score in enumerate(scores)]
+
+
+TABLE = {
+    "match": {"space": "table", "table_blanks": ["op"], "objectives": ["val:max", "cost:min"], "finalists": 4},
+    "config": {"table": "some/where/bench.csv.gz"},
+    "task": {"name": "bench"},
+}
+
+
+def tabular(tmp_path, outcomes, **match):
+    folder = create_or_open(tmp_path / "run", config=TABLE | {"match": TABLE["match"] | match})
+    with Ledger.open(folder.ledger) as ledger:
+        for one in outcomes:
+            ledger.append(one)
+    return write_report(folder)
+
+
+def test_a_search_in_a_table_is_told_in_the_tables_own_words(tmp_path):
+    points = [(85.0442, 100.0), (80.0, 1200.0), (70.5, 20.25)]
+    page = Page(tabular(tmp_path, looked_up(*points), reference=["cost=1000", "val=60"]))
+    for sentence in [
+        "table bench",
+        "Searched for highest val and lowest cost. 3 candidates looked up in the table bench.csv.gz. None failed.",
+        "hypervolume is 23377, from the reference point val 60, cost 1 000.",  # 900 * 25.0442 + 79.75 * 10.5
+        "Highest val (0): 85.044 val at 100 cost; lowest cost (2): 70.5 val at 20.25 cost.",
+        "0 trained 85.044 100 0 2 trained 70.5 20.25 2",
+        "The columns of the table bench.csv.gz, as they stand there.",
+    ]:
+        assert sentence in page.text
+    for word in ("accuracy", "Spikes", "spikes", "upernet weights", "Finalist", "nJ", "nergy"):
+        assert word not in page.text.split("Configuration and provenance")[0].replace("Supernet: with weights", "")
+    assert page.records["quality"] == "val"
+    assert page.records["fields"] == ["number", "state", "fidelity", "val", "cost", "seconds", "error", "front"]
+
+
+def test_a_column_of_a_table_may_have_any_name(tmp_path):
+    """Its name is text to the page, whatever it holds, and stands beside the columns of the page's own."""
+    names = (HOSTILE, "__proto__")
+    outcomes = looked_up((1.0, 2.0), (2.0, 3.0), names=names)
+    page = Page(tabular(tmp_path, outcomes, objectives=[f"{HOSTILE}:max", "__proto__:min"]))
+    assert len(page.scripts) == 3
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert page.records["fields"][3:5] == list(names)
+
+
+LOOKS = """<script>setTimeout(() => {
+  const figure = document.getElementById("figure");
+  const line = figure.data.find((one) => one.mode === "lines");
+  const seen = [figure.layout.xaxis.title.text, figure.layout.yaxis.title.text, figure.layout.yaxis.tickformat];
+  seen.push(line.x.join(","), line.y.join(","), document.getElementById("better").textContent);
+  seen.push(document.getElementById("panel").textContent, document.querySelectorAll("#candidate-table th").length);
+  document.body.dataset.seen = seen.join(" | ");
+}, 500)</script></body>"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.parametrize(
+    ("objectives", "seen"),
+    [
+        (["val:max", "cost:min"], "cost | val |  | 20.25,100,1200 | 70.5,85.0442,85.0442 | Up and to the left"),
+        (["val:max", "cost:max"], "cost | val |  | 1200,100,20.25 | 80,85.0442,85.0442 | Up and to the right"),
+        (["cost:min", "val:min"], "val | cost |  | 70.5,85.0442 | 20.25,20.25 | Down and to the left"),
+        (["val:min"], "cost | val |  | 20.25,1200 | 70.5,70.5 | Down and to the left"),
+    ],
+)
+def test_the_figure_follows_the_objectives(tmp_path, objectives, seen):
+    path = tabular(tmp_path, looked_up((85.0442, 100.0), (80.0, 1200.0), (70.5, 20.25)), objectives=objectives)
+    page = browsed(path, LOOKS, tmp_path)
+    assert f'data-seen="{seen} | Candidate ' in page
+    assert page.split('data-seen="')[1].split('"')[0].endswith(" | 7")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_single_figure_is_drawn_over_the_candidates(tmp_path):
+    path = tabular(tmp_path, looked_up((3.0,), (2.0,), (5.0,), names=("val",)), objectives=["val:max"])
+    assert 'data-seen="candidate | val |  | 0,2,2 | 3,5,5 | Up and to the left' in browsed(path, LOOKS, tmp_path)

@@ -174,6 +174,48 @@ def test_fitness_by_hand():
     assert [c["slot"] for c in fittest(history, Goal(objectives=("accuracy",), spike_weight=0.0))] == [2, 1, 0]
 
 
+def column_outcome(number, val, cost, state="ok"):
+    columns = {name: value for name, value in (("val", val), ("cost", cost)) if value is not None}
+    return Outcome(number, 0, Candidate({"slot": number}), Score(state=state, fidelity="trained", columns=columns))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_there_is_no_accuracy_the_first_ranks_breed(seed):
+    goal = Goal(objectives=("val:max", "cost:min"))
+    points = np.random.default_rng(seed).integers(0, 12, (40, 2)).astype(float)
+    ranks, left = {}, dict(enumerate(points.tolist()))
+    while left:  # by the definition
+        front = [
+            n
+            for n, (val, cost) in left.items()
+            if not any(v >= val and c <= cost and (v, c) != (val, cost) for v, c in left.values())
+        ]
+        ranks |= dict.fromkeys(front, max(ranks.values(), default=-1) + 1)
+        left = {n: point for n, point in left.items() if n not in front}
+    history = [column_outcome(n, *point) for n, point in enumerate(points.tolist())] + [column_outcome(40, None, 0.0)]
+    chosen = [candidate["slot"] for candidate in fittest(history, goal)]
+    assert len(set(chosen)) == 10
+    assert [ranks[slot] for slot in chosen] == sorted(ranks.values())[:10]
+
+
+def test_a_long_front_is_thinned_to_a_spread_with_its_ends():
+    goal = Goal(objectives=("val:max", "cost:min"))
+    history = [column_outcome(number, float(number), number**2.0) for number in range(40)]
+    chosen = sorted(candidate["slot"] for candidate in fittest(history, goal))
+    assert len(chosen) == 10
+    assert chosen[0] == 0
+    assert chosen[-1] == 39
+    assert max(np.diff(chosen)) <= 12
+
+
+def test_only_feasible_ranks_breed_once_there_are_two():
+    goal = Goal(objectives=("val:max", "cost:min"))
+    history = [column_outcome(0, 1.0, 1.0), column_outcome(1, 9.0, 0.0, "infeasible"), column_outcome(2, 2.0, 3.0)]
+    assert {c["slot"] for c in fittest(history, goal)} == {0, 2}
+    assert [c["slot"] for c in fittest(history[:2], goal)] == [1, 0]
+    assert fittest([column_outcome(0, None, None, "failed")], goal) == fittest([], goal) == []
+
+
 def test_infeasible_candidates_breed_only_while_too_few_are_feasible():
     goal = Goal(objectives=("accuracy", "spikes"))
     history = [outcome(0, 0, 0.5, 100.0), outcome(1, 0, 0.9, 100.0, "infeasible"), outcome(2, 0, 0.7, 100.0)]
