@@ -188,6 +188,8 @@ def _values(distribution: BaseDistribution) -> list[Value]:
         return list(distribution.choices)
     if isinstance(distribution, IntDistribution):
         return list(range(distribution.low, distribution.high + 1, distribution.step))
+    if distribution.low == distribution.high:
+        return [distribution.low]
     return [distribution.low + i * distribution.step for i in range(_levels(distribution))]
 
 

@@ -35,6 +35,7 @@ UNIFORM = 1000
 AROUND = 40  # neighbours and crossings of each base
 ROUNDS = 2
 PROMISING = 16
+SHORTLIST = 400  # of the pool, for the picks of a batch
 OUTLIER = 8.0  # median absolute deviations on the bad side, beyond which all is equally bad
 
 
@@ -185,6 +186,9 @@ class _Search:
             best = np.argsort(-self._promise(self._beliefs()), kind="stable")[:PROMISING]
             grown = [self._neighbour(self.pool[int(i)]) for i in best for _ in range(AROUND)]
             self.pool = list(dict.fromkeys([*self.pool, *self._unseen(grown)]))
+        if self.pool:
+            best = np.argsort(-self._promise(self._beliefs()), kind="stable")[: max(SHORTLIST, 2 * n)]
+            self.pool = [self.pool[int(i)] for i in best]
         beliefs, front, chosen = self._beliefs(), self.front, []
         for _ in range(min(n, len(self.pool))):
             promise = self._promise(beliefs, front)

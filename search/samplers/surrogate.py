@@ -32,6 +32,7 @@ from spaces.space import Space
 
 JITTER = 1e-6
 ITERATIONS = 60
+ENOUGH = 1e-5  # share of the loss that an iteration must bring
 PLANE = 2  # dimensions in which choices are laid out
 
 
@@ -221,7 +222,9 @@ def fit(points: Points, values: np.ndarray) -> Process:
 
     start = torch.cat([prior.start for prior in known.values()]).numpy()
     bounds = list(zip((mean - 4 * spread).tolist(), (mean + 4 * spread).tolist(), strict=True))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS})
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS, "ftol": ENOUGH}
+    )
     with torch.no_grad():
         logs = split(torch.tensor(found.x))
         factor = factorise(logs)

@@ -9,8 +9,6 @@ of the exact hypervolume of the whole table. ``--space table --blanks a,b,c`` ta
 
 import argparse
 import json
-import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,17 +16,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from walk import reached, volumes, walk  # makes the project importable, too
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from evaluators.table import flat_space, read_table, scorer
+from evaluators.table import Table, flat_space, read_table, scorer
 from results.front import hypervolume
 from results.ledger import Outcome
 from search.goal import Goal
 from search.samplers import SAMPLERS
-from spaces import lookup
 from spaces.find import make_space
-from spaces.seeds import derive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,44 +51,24 @@ def one_search(trial: Trial, sampler: str, seed: int) -> dict[str, object]:
     table = read_table(trial.table, blanks=options, objectives=goal.objectives, constraints=[trial.by, trial.chosen])
     space = space or flat_space(table)
     score = scorer(table, space, goal.objectives)
-    propose = lookup(SAMPLERS, "sampler", sampler)
-    history: list[Outcome] = []
-    spent, batch = 0.0, 0
-    while len(history) < trial.candidates:
-        start = time.perf_counter()
-        n = min(trial.batch, trial.candidates - len(history))
-        asked = sorted(propose(space, history, n, derive(seed, "sampler", batch), goal), key=space.place)
-        spent += time.perf_counter() - start
-        if not asked:
-            break
-        scored = [Outcome(len(history) + i, batch, c, goal.judge(score(c))) for i, c in enumerate(asked)]
-        history, batch = history + scored, batch + 1
+    history, spent = walk(space, score, goal, sampler, seed=seed, candidates=trial.candidates, batch=trial.batch)
     ok = [outcome.score for outcome in history if outcome.score.state == "ok"]
     best = max(ok, key=lambda score: score.figure(trial.by))
     return {
-        "shares": shares(goal, history, exact_front(table, goal)),
+        "shares": shares(goal, history, table),
         "chosen": best.figure(trial.chosen),
         "seconds": spent / len(history),
     }
 
 
-def exact_front(table, goal: Goal) -> np.ndarray:
-    """All rows of the table, [rows, objectives]."""
-    return np.stack([table.figures[name] for name in goal.objectives], axis=1)
-
-
-def shares(goal: Goal, history: Sequence[Outcome], rows: np.ndarray) -> list[float]:
-    """Share of the rows' hypervolume after each outcome; without a reference point, from the worst of all rows."""
+def shares(goal: Goal, history: Sequence[Outcome], table: Table) -> list[float]:
+    """Share of the table's hypervolume after each outcome; without a reference point, from its worst row."""
+    rows = np.stack([table.figures[name] for name in goal.objectives], axis=1)
     rows = rows[np.isfinite(rows).all(axis=1)]
     worst = (rows * goal.senses).min(axis=0) * goal.senses
     reference = [goal.reference[name] for name in goal.objectives] if goal.reference else worst
     exact = hypervolume(rows, goal.senses, reference)
-    found, values = [], np.zeros((0, len(goal.objectives)))
-    for outcome in history:
-        if outcome.score.state == "ok":
-            values = np.concatenate([values, goal.values([outcome.score])])
-        found.append(hypervolume(values, goal.senses, reference) / exact)
-    return found
+    return [volume / exact for volume in volumes(goal, history, reference)]
 
 
 def main() -> None:
@@ -158,8 +133,7 @@ def say_when(found: dict[str, list[dict]], marks: Sequence[int]) -> None:
     for sampler, runs in found.items():
         shortest = min(len(run["shares"]) for run in runs)
         curve = np.mean([run["shares"][:shortest] for run in runs], axis=0)
-        there = np.flatnonzero(curve >= target)
-        print(f"{sampler:<11}{there[0] + 1 if there.size else 'not reached':>12}")
+        print(f"{sampler:<11}{reached(curve, target) or 'not reached':>12}")
 
 
 def plot(found: dict[str, list[dict]], path: Path) -> None:
