@@ -97,7 +97,7 @@ def prepare(config: Config) -> Job:
         with _threads(config.threads):
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, config, setting, match, stage)
-            _search(job, setting, supernet, ledger, stage)
+            _search(job, folder, setting, supernet, ledger, stage)
             _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
 
     provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
@@ -147,14 +147,14 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
     return supernet
 
 
-def _search(job: Job, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
+def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config, cache = job.config, PrefixCache(job.config.prefix_cache_mb)
 
     def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
         hopeless = dominated_by(history, job.goal) if config.racing else None
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=hopeless)
 
-    search_stage(job, ledger, stage, score)
+    search_stage(job, folder, ledger, stage, score)
 
 
 def _finalists(

@@ -25,6 +25,7 @@ from results.table import write_tables
 from search.config import Config, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, search
+from search.predictor import keep_predicted
 from search.progress import stages
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
@@ -237,13 +238,16 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
     return folder
 
 
-def search_stage(job: Job, ledger: Ledger, stage: Stage, score: Callable[..., Score]) -> str:
-    """Searches, or goes on with it, and tells a stage of its progress; returns why it ended."""
+def search_stage(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, score: Callable[..., Score]) -> str:
+    """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
+
+    At the end it is kept how well a surrogate predicts what was found.
+    """
     config = job.config
     total = min(config.candidates, int(min(job.space.size, 2**62)))
     tell = stage("search", "candidates")
     tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
-    return search(
+    ended = search(
         job.space,
         ledger,
         lookup(SAMPLERS, "sampler", config.sampler),
@@ -254,6 +258,8 @@ def search_stage(job: Job, ledger: Ledger, stage: Stage, score: Callable[..., Sc
         earlier=job.earlier,
         on_outcome=lambda outcome: tell(outcome.number + 1, total),
     )
+    keep_predicted(folder, job.space, ledger.outcomes, job.goal, config.seed)
+    return ended
 
 
 def _version(package: str) -> str:

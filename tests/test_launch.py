@@ -74,9 +74,15 @@ def error_of(capsys, args):
 
 
 def test_a_run_leaves_everything(whole):
-    assert {"config.json", "ledger.jsonl", "candidates.csv", "pareto.csv", "supernet.safetensors", "report.html"} <= {
-        path.name for path in whole.iterdir()
-    }
+    assert {
+        "config.json",
+        "ledger.jsonl",
+        "candidates.csv",
+        "pareto.csv",
+        "predictor.json",
+        "supernet.safetensors",
+        "report.html",
+    } <= {path.name for path in whole.iterdir()}
     rows, stored = digest(whole)
     assert len(rows) == 12 + len(stored)
     assert len({tuple(row[f"param.slot{i}"] for i in range(1, 6)) for row in rows[:12]}) == 12

@@ -21,7 +21,7 @@ from results.ledger import Outcome
 from search.goal import Goal
 from search.samplers.improvement import Gain, expected_improvement
 from search.samplers.nsga2 import move
-from search.samplers.standing import violations
+from search.samplers.standing import usable, violations
 from search.samplers.surrogate import Belief, Points, encoder, fit, one_thread, probability_above
 from search.samplers.unseen import distinct
 from spaces.candidate import COUNT_LIKE, Candidate, Value
@@ -44,13 +44,11 @@ def propose(
     """``n`` unseen candidates, that differ from points of the front in ``blanks``; random until there is a model."""
     rng = numpy_generator(seed, "bayes")
     seen = [outcome.candidate for outcome in history]
-    usable = [
-        outcome for outcome, missed in zip(history, violations(history, goal), strict=True) if math.isfinite(missed)
-    ]
-    if len(usable) < START:
+    learnt = usable(history, goal)
+    if len(learnt) < START:
         return distinct(space, seen, n, rng)
     with one_thread():
-        chosen = _Search(space, history, usable, goal, blanks, rng).batch(n)
+        chosen = _Search(space, history, learnt, goal, blanks, rng).batch(n)
     return chosen + distinct(space, seen + chosen, n - len(chosen), rng)
 
 
@@ -96,7 +94,7 @@ def scale_of(name: str, sense: int, values: np.ndarray, *, own_units: bool) -> S
 def _more_likely_log(values: np.ndarray) -> bool:
     """Whether a log-normal explains values better than a normal (Box and Cox, 1964, at 0 and 1)."""
     logs = np.log(values)
-    return bool(values.std() > 0 and math.log(logs.std()) + logs.mean() < math.log(values.std()))
+    return bool(min(values.std(), logs.std()) > 0 and math.log(logs.std()) + logs.mean() < math.log(values.std()))
 
 
 def informative(values: np.ndarray, senses: Sequence[int], most: int) -> np.ndarray:
