@@ -24,7 +24,7 @@ from spaces.space import Space
 
 FOLDS = 5
 FEWEST = 20  # outcomes that say something
-MOST = 120  # outcomes that are learnt from, so that it takes seconds
+MOST = 100  # outcomes that are learnt from, so that it takes seconds
 ITERATIONS = 20  # of each fit: a third of a sampler's, hardly worse
 LARGEST = math.log(1e300)
 

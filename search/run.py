@@ -25,7 +25,6 @@ from results.table import write_tables
 from search.config import Config, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, search
-from search.predictor import keep_predicted
 from search.progress import stages
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
@@ -258,6 +257,8 @@ def search_stage(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, scor
         earlier=job.earlier,
         on_outcome=lambda outcome: tell(outcome.number + 1, total),
     )
+    from search.predictor import keep_predicted  # torch, which a search in a table may do without till here
+
     keep_predicted(folder, job.space, ledger.outcomes, job.goal, config.seed)
     return ended
 
