@@ -35,10 +35,25 @@ class Finalist:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How finalists are trained: the plan, and whether from the supernet's weights or from new ones."""
+    """How finalists are trained, and where they are kept.
 
+    Attributes:
+        setting, supernet: what was searched, and the weights that it was searched with.
+        plan: of the training.
+        inherited: whether it starts from the supernet's weights or from new ones.
+        goal: judges what comes of it.
+        folder, ledger: where that goes.
+        match: what a checkpoint must bear to be gone on from.
+    """
+
+    setting: Setting
+    supernet: nn.Module
     plan: Plan
     inherited: bool
+    goal: Goal
+    folder: RunFolder
+    ledger: Ledger
+    match: str
 
 
 def pick(outcomes: Sequence[Outcome], goal: Goal, k: int) -> list[Finalist]:
@@ -52,14 +67,8 @@ def pick(outcomes: Sequence[Outcome], goal: Goal, k: int) -> list[Finalist]:
 
 def train_finalist(
     finalist: Finalist,
-    setting: Setting,
-    supernet: nn.Module,
     training: Training,
     *,
-    folder: RunFolder,
-    ledger: Ledger,
-    goal: Goal,
-    match: str,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Trains one finalist, reads the test split once, stores it under ``finalists/N`` and in the ledger.
@@ -68,6 +77,7 @@ def train_finalist(
     whose training was cut off goes on at its last epoch. A finalist that raises is a failed outcome; what is no
     fault of its own, such as a full disk, is raised.
     """
+    setting, folder, ledger = training.setting, training.folder, training.ledger
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
     checkpoint = folder.checkpoints / f"finalist-{number}.safetensors"
     recorded = next((o for o in ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
@@ -79,7 +89,7 @@ def train_finalist(
     try:
         network = build_alone(setting, candidate)
         if training.inherited:
-            inherit(network, supernet)
+            inherit(network, training.supernet)
         else:
             set_initial(network, setting.recipe, torch_generator(setting.seed, "finalist", number, "weights"))
         curve = fit(
@@ -89,12 +99,14 @@ def train_finalist(
             seed=derive(setting.seed, "finalist", number),
             device=setting.device,
             checkpoint=checkpoint,
-            match=match,
+            match=training.match,
             on_step=on_step,
         )
         validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
         seconds = time.perf_counter() - start
-        score = goal.judge(score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds))
+        score = training.goal.judge(
+            score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
+        )
         if validation.finite and not validation.silent:
             test = evaluate(network, setting.task, setting.task.test, device=setting.device)
             store(folder, finalist, setting, network, score, validation.counts, test.accuracy, curve)
