@@ -20,6 +20,7 @@ from results.ledger import Ledger, Outcome
 from search.config import Config, parse_time_schedule
 from search.finalists import Training, pick, train_finalist
 from search.goal import make_goal
+from search.halving import forget, halve
 from search.racing import dominated_by
 from search.run import Job, Stage, search_stage
 from spaces.candidate import Candidate, Score
@@ -168,9 +169,12 @@ def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, 
 
 
 def _finalists(training: Training, config: Config, stage: Stage) -> None:
-    for finalist in pick(training.ledger.outcomes, training.goal, config.finalists):
+    pool = config.finalist_pool or config.finalists
+    chosen = pick(training.ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
+    for finalist in halve(chosen, training, config.finalists, stage):
         tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
         train_finalist(finalist, training, on_step=tell)
+    forget(training.folder)
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def render(run: Gathered) -> str:
         cards=cards,
         objectives=words.aims(run),
         start="from new weights" if match.get("finalist_weights") == "fresh" else "on from the supernet's weights",
+        pool=match.get("finalist_pool"),
         constraints=[str(one) for one in match.get("constraints") or []],
         trust=words.trust(run),
         predicted=words.predicted(run),
