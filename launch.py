@@ -222,6 +222,13 @@ def search_parser() -> Parser:
         "how many, spread over the front: best accuracy, knee, other ends, then the farthest",
         int,
     )
+    add(
+        finalists,
+        "finalist_pool",
+        "begin with this many, spread over the front and those behind it; after epochs 1, 2, 4, ... the half of best "
+        "non-dominated rank goes on, until --finalists are left",
+        int,
+    )
     add(finalists, "finalist_epochs", "passes over the training split, each", int)
     add(finalists, "finalist_weights", "inherited (start from the supernet's) or fresh")
 

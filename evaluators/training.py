@@ -107,6 +107,7 @@ def fit(
     seed: int,
     paths: Callable[[torch.Generator], Iterator[Sequence[Candidate | None]]] = lambda generator: repeat([None]),
     timesteps: int | None = None,
+    until: int | None = None,
     device: str = "cpu",
     checkpoint: Path | None = None,
     match: str = "",
@@ -121,8 +122,9 @@ def fit(
         seed: names all random streams.
         paths: the candidates of each step of an epoch; a None is a network that has no blanks left.
         timesteps: the network's T, which a time schedule needs.
+        until: the epoch to pause after; called again with the same checkpoint, the training goes on as if it had not.
         device: where to train; the network is moved there.
-        checkpoint: file to keep and to resume from; written after every epoch.
+        checkpoint: file to keep and to resume from; written after every epoch. One that is past ``until`` is not used.
         match: what a checkpoint must bear to be resumed from.
         on_step: told (steps done, steps in all).
 
@@ -135,12 +137,14 @@ def fit(
     network.to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)
     curve: list[Epoch] = []
-    if checkpoint is not None and (kept := read_checkpoint(checkpoint, match=match)) is not None:
+    last = plan.epochs if until is None else min(until, plan.epochs)
+    kept = None if checkpoint is None else read_checkpoint(checkpoint, match=match)
+    if kept is not None and len(kept.curve) <= last:
         kept.restore(network, optimiser)
         curve = [Epoch(**entry) for entry in kept.curve]
     steps = batch_count(task.train, plan.batch_size, drop_last=True)
     total = plan.epochs * steps
-    for epoch in range(len(curve), plan.epochs):
+    for epoch in range(len(curve), last):
         groups = paths(torch_generator(seed, "paths", epoch))
         order = torch_generator(seed, "batches", epoch)
         losses: list[Tensor] = []

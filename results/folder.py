@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "finalists"
 
     @property
+    def predictor(self) -> Path:
+        """How well scores could be predicted."""
+        return self.path / "predictor.json"
+
+    @property
     def report(self) -> Path:
         """The self-contained page."""
         return self.path / "report.html"

@@ -69,6 +69,7 @@ class Config:
     warm_start: str | None = None
     racing: bool = True
     finalists: int = 4
+    finalist_pool: int | None = None
     finalist_epochs: int = 5
     finalist_weights: str = "inherited"
     energy_model: str = "horowitz-45nm-fp32"
@@ -99,6 +100,16 @@ class Config:
             raise OptionError(
                 f"--path-rule sandwich runs the smallest and the largest path: give --paths 2 or more, not {self.paths}"
             )
+        if self.finalist_pool is not None and not 1 <= self.finalists <= self.finalist_pool:
+            raise OptionError(
+                f"--finalist-pool {self.finalist_pool} of which --finalists {self.finalists} are trained to the end: "
+                "give 1 finalist or more, and a pool of at least as many"
+            )
+        if (self.finalist_pool or 0) > self.finalists and self.finalist_epochs < 2:
+            raise OptionError(
+                f"--finalist-pool {self.finalist_pool} is thinned out during the training: give --finalist-epochs 2 or "
+                f"more, not {self.finalist_epochs}"
+            )
         if self.table_blanks and self.table is None:
             raise OptionError("--table-blanks names columns of a table: give its file with --table")
         if self.table_blanks and self.space not in (None, "table"):
@@ -126,6 +137,7 @@ RANGES = {
     "candidates": (1, 10**9),
     "batch": (1, 10**6),
     "finalists": (0, 10**6),
+    "finalist_pool": (1, 10**6),
     "finalist_epochs": (1, 10**6),
     "threads": (1, 1024),
 }

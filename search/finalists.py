@@ -4,19 +4,21 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from evaluators.checkpoint import own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
-from evaluators.evaluation import evaluate
+from evaluators.evaluation import Evaluation, evaluate
 from evaluators.setting import Setting
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, SILENT, build_alone, failure, score_of, set_initial
 from evaluators.training import Epoch, Plan, fit
 from results.folder import RunFolder
-from results.front import named_spread
+from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
 from spaces.candidate import COUNT_LIKE, Score
@@ -27,86 +29,152 @@ from spaces.weights import inherit
 
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
-    """A candidate picked from the front: its outcome, and why (``best accuracy``, ``knee``, ``spread``, ...)."""
+    """A candidate picked to be trained.
+
+    Attributes:
+        outcome: of the search.
+        picked_as: why (``best accuracy``, ``knee``, ``spread``, ``behind the front``).
+        seconds: spent on its training before, where it was paused.
+    """
 
     outcome: Outcome
     picked_as: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How finalists are trained: the plan, and whether from the supernet's weights or from new ones."""
+    """How finalists are trained, and where they are kept.
 
+    Attributes:
+        setting, supernet: what was searched, and the weights that it was searched with.
+        plan: of the training.
+        inherited: whether it starts from the supernet's weights or from new ones.
+        goal: judges what comes of it.
+        folder, ledger: where that goes.
+        match: what a checkpoint must bear to be gone on from.
+    """
+
+    setting: Setting
+    supernet: nn.Module
     plan: Plan
     inherited: bool
+    goal: Goal
+    folder: RunFolder
+    ledger: Ledger
+    match: str
 
 
-def pick(outcomes: Sequence[Outcome], goal: Goal, k: int) -> list[Finalist]:
-    """Up to ``k`` finalists of the searched outcomes' front: its ends, its knee, then the farthest from those."""
+def pick(outcomes: Sequence[Outcome], goal: Goal, k: int, *, deep: bool = False) -> list[Finalist]:
+    """Up to ``k`` finalists of the searched outcomes' front: its ends, its knee, then the farthest from those.
+
+    Where the front has fewer, ``deep`` takes the others from the front of the rest in the same way, and so on.
+    """
     scored = [outcome for outcome in outcomes if outcome.batch >= 0 and outcome.score.state == "ok"]
     values = goal.values([outcome.score for outcome in scored])
     log = [name in COUNT_LIKE for name in goal.objectives]
-    picks = named_spread(values, goal.senses, k, log=log, names=goal.objectives) if scored else []
-    return [Finalist(outcome=scored[index], picked_as=why) for index, why in picks]
+    rank = ranks(values, goal.senses, k if deep else min(k, 1))
+    picked: list[Finalist] = []
+    for level in range(rank.max(initial=-1) + 1):
+        layer = np.flatnonzero(rank == level)
+        picks = named_spread(values[layer], goal.senses, k - len(picked), log=log, names=goal.objectives)
+        for index, why in picks:
+            picked.append(Finalist(outcome=scored[layer[index]], picked_as=why if level == 0 else "behind the front"))
+    return picked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A network after all or a part of its training, and how it does on the validation split."""
+
+    network: nn.Module
+    curve: Sequence[Epoch]
+    validation: Evaluation
+    score: Score
+
+
+def train(
+    finalist: Finalist,
+    training: Training,
+    *,
+    until: int | None = None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Trained:
+    """Trains a finalist, to the end or the epoch ``until``, on from its checkpoint if there is one; never tests it."""
+    setting, start = training.setting, time.perf_counter()
+    number, candidate = finalist.outcome.number, finalist.outcome.candidate
+    network = build_alone(setting, candidate)
+    if training.inherited:
+        inherit(network, training.supernet)
+    else:
+        set_initial(network, setting.recipe, torch_generator(setting.seed, "finalist", number, "weights"))
+    curve = fit(
+        network,
+        setting.task,
+        training.plan,
+        seed=derive(setting.seed, "finalist", number),
+        until=until,
+        device=setting.device,
+        checkpoint=checkpoint_of(finalist, training),
+        match=training.match,
+        on_step=on_step,
+    )
+    validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
+    seconds = finalist.seconds + time.perf_counter() - start
+    score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
+    return Trained(network=network, curve=curve, validation=validation, score=training.goal.judge(score))
+
+
+def checkpoint_of(finalist: Finalist, training: Training) -> Path:
+    """Where a finalist's training is kept until it has ended."""
+    return training.folder.checkpoints / f"finalist-{finalist.outcome.number}.safetensors"
+
+
+def recorded(finalist: Finalist, training: Training) -> Outcome | None:
+    """What the ledger holds of a finalist's training, if it has ended."""
+    candidate = finalist.outcome.candidate
+    return next((o for o in training.ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
+
+
+def record(finalist: Finalist, training: Training, score: Score) -> Outcome:
+    """Has the ledger hold what came of a finalist, once, and drops the checkpoint."""
+    outcome = recorded(finalist, training)
+    if outcome is None:
+        ledger = training.ledger
+        outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=finalist.outcome.candidate, score=score)
+        ledger.append(outcome)
+    checkpoint_of(finalist, training).unlink(missing_ok=True)
+    return outcome
 
 
 def train_finalist(
     finalist: Finalist,
-    setting: Setting,
-    supernet: nn.Module,
     training: Training,
     *,
-    folder: RunFolder,
-    ledger: Ledger,
-    goal: Goal,
-    match: str,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
-    """Trains one finalist, reads the test split once, stores it under ``finalists/N`` and in the ledger.
+    """Trains one finalist to the end, reads the test split once, stores it under ``finalists/N`` and in the ledger.
 
     One that is recorded and stored already is returned as it is; one whose files are gone or damaged is made anew; one
     whose training was cut off goes on at its last epoch. A finalist that raises is a failed outcome; what is no
     fault of its own, such as a full disk, is raised.
     """
-    number, candidate = finalist.outcome.number, finalist.outcome.candidate
-    checkpoint = folder.checkpoints / f"finalist-{number}.safetensors"
-    recorded = next((o for o in ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
-    never_stored = recorded is not None and (recorded.score.state == "failed" or recorded.score.error == SILENT)
-    if recorded is not None and (never_stored or is_stored(folder, number)):
-        checkpoint.unlink(missing_ok=True)
-        return recorded
-    start = time.perf_counter()
+    known = recorded(finalist, training)
+    never_stored = known is not None and (known.score.state == "failed" or known.score.error == SILENT)
+    if known is not None and (never_stored or is_stored(training.folder, finalist.outcome.number)):
+        return record(finalist, training, known.score)
+    setting, start = training.setting, time.perf_counter()
     try:
-        network = build_alone(setting, candidate)
-        if training.inherited:
-            inherit(network, supernet)
-        else:
-            set_initial(network, setting.recipe, torch_generator(setting.seed, "finalist", number, "weights"))
-        curve = fit(
-            network,
-            setting.task,
-            training.plan,
-            seed=derive(setting.seed, "finalist", number),
-            device=setting.device,
-            checkpoint=checkpoint,
-            match=match,
-            on_step=on_step,
-        )
-        validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
-        seconds = time.perf_counter() - start
-        score = goal.judge(score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds))
-        if validation.finite and not validation.silent:
-            test = evaluate(network, setting.task, setting.task.test, device=setting.device)
-            store(folder, finalist, setting, network, score, validation.counts, test.accuracy, curve)
+        done = train(finalist, training, on_step=on_step)
+        if done.validation.finite and not done.validation.silent:
+            test = evaluate(done.network, setting.task, setting.task.test, device=setting.device)
+            store(finalist, training, done, test.accuracy)
+        score = done.score
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
         score = failure(error, fidelity="trained", seconds=time.perf_counter() - start)
-    outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=candidate, score=score)
-    if recorded is None:
-        ledger.append(outcome)
-    checkpoint.unlink(missing_ok=True)
-    return recorded or outcome
+    return record(finalist, training, score)
 
 
 def is_stored(folder: RunFolder, number: int) -> bool:
@@ -119,23 +187,15 @@ def is_stored(folder: RunFolder, number: int) -> bool:
         return False
 
 
-def store(
-    folder: RunFolder,
-    finalist: Finalist,
-    setting: Setting,
-    network: nn.Module,
-    score: Score,
-    counts: Counts,
-    test_accuracy: float,
-    curve: Sequence[Epoch],
-) -> None:
+def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: float) -> None:
     """Writes weights, architecture and metrics of a trained finalist."""
+    setting, score, counts = training.setting, done.score, done.validation.counts
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
-    space, home = setting.space, folder.finalist(number)
+    space, home = setting.space, training.folder.finalist(number)
     home.mkdir(parents=True, exist_ok=True)
     save_tensors(
         home / "weights.safetensors",
-        own_tensors(network),
+        own_tensors(done.network),
         {"space": space.name, "candidate": candidate.key, "timesteps": str(space.steps(candidate))},
     )
     write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
@@ -156,9 +216,9 @@ def store(
         "macs": score.macs,
         "parameters": score.parameters,
         "timesteps": score.timesteps,
-        "epochs": len(curve),
+        "epochs": len(done.curve),
         "seconds": score.seconds,
-        "curve": [asdict(epoch) for epoch in curve],
+        "curve": [asdict(epoch) for epoch in done.curve],
         "supernet": {"accuracy": supernet.accuracy, "spikes": supernet.spikes, "energy_nj": supernet.energy_nj},
         "layers": layer_rows(counts, setting.model),
         "energy": energy_statement(counts, setting.model),

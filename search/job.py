@@ -19,7 +19,8 @@ from results.folder import RunFolder
 from results.ledger import Ledger, Outcome
 from search.config import Config, parse_time_schedule
 from search.finalists import Training, pick, train_finalist
-from search.goal import Goal, make_goal
+from search.goal import make_goal
+from search.halving import forget, halve
 from search.racing import dominated_by
 from search.run import Job, Stage, search_stage
 from spaces.candidate import Candidate, Score
@@ -97,8 +98,18 @@ def prepare(config: Config) -> Job:
         with _threads(config.threads):
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, config, setting, match, stage)
-            _search(job, setting, supernet, ledger, stage)
-            _finalists(folder, config, goal, setting, supernet, ledger, match, stage)
+            _search(job, folder, setting, supernet, ledger, stage)
+            training = Training(
+                setting=setting,
+                supernet=supernet,
+                plan=replace(setting.recipe.plan, epochs=config.finalist_epochs, time_schedule=()),
+                inherited=config.finalist_weights == "inherited",
+                goal=goal,
+                folder=folder,
+                ledger=ledger,
+                match=match,
+            )
+            _finalists(training, config, stage)
 
     provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
@@ -147,41 +158,23 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
     return supernet
 
 
-def _search(job: Job, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
+def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config, cache = job.config, PrefixCache(job.config.prefix_cache_mb)
 
     def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
         hopeless = dominated_by(history, job.goal) if config.racing else None
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=hopeless)
 
-    search_stage(job, ledger, stage, score)
+    search_stage(job, folder, ledger, stage, score)
 
 
-def _finalists(
-    folder: RunFolder,
-    config: Config,
-    goal: Goal,
-    setting: Setting,
-    supernet: nn.Module,
-    ledger: Ledger,
-    match: str,
-    stage: Stage,
-) -> None:
-    plan = replace(setting.recipe.plan, epochs=config.finalist_epochs, time_schedule=())
-    training = Training(plan=plan, inherited=config.finalist_weights == "inherited")
-    for finalist in pick(ledger.outcomes, goal, config.finalists):
+def _finalists(training: Training, config: Config, stage: Stage) -> None:
+    pool = config.finalist_pool or config.finalists
+    chosen = pick(training.ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
+    for finalist in halve(chosen, training, config.finalists, stage):
         tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
-        train_finalist(
-            finalist,
-            setting,
-            supernet,
-            training,
-            folder=folder,
-            ledger=ledger,
-            goal=goal,
-            match=match,
-            on_step=tell,
-        )
+        train_finalist(finalist, training, on_step=tell)
+    forget(training.folder)
 
 
 @contextmanager

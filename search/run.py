@@ -237,13 +237,16 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
     return folder
 
 
-def search_stage(job: Job, ledger: Ledger, stage: Stage, score: Callable[..., Score]) -> str:
-    """Searches, or goes on with it, and tells a stage of its progress; returns why it ended."""
+def search_stage(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, score: Callable[..., Score]) -> str:
+    """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
+
+    At the end it is kept how well a surrogate predicts what was found.
+    """
     config = job.config
     total = min(config.candidates, int(min(job.space.size, 2**62)))
     tell = stage("search", "candidates")
     tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
-    return search(
+    ended = search(
         job.space,
         ledger,
         lookup(SAMPLERS, "sampler", config.sampler),
@@ -254,6 +257,10 @@ def search_stage(job: Job, ledger: Ledger, stage: Stage, score: Callable[..., Sc
         earlier=job.earlier,
         on_outcome=lambda outcome: tell(outcome.number + 1, total),
     )
+    from search.predictor import keep_predicted  # torch, which a search in a table may do without till here
+
+    keep_predicted(folder, job.space, ledger.outcomes, job.goal, config.seed)
+    return ended
 
 
 def _version(package: str) -> str:

@@ -39,7 +39,9 @@ def summary(folder: RunFolder) -> str:
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
     lines += [] if run.finalists else _front(run)
-    failed = [o for o in outcomes if o.batch < 0 and o.score.state != "ok"]
+    stopped = [o for o in outcomes if o.batch < 0 and o.score.state == "pruned"]
+    lines += [f"{len(stopped)} more stopped early in their training"] if stopped else []
+    failed = [o for o in outcomes if o.batch < 0 and o.score.state not in ("ok", "pruned")]
     lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
     lines.append(f"report: {folder.report}")
     return "\n".join(lines)

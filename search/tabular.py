@@ -42,7 +42,7 @@ def prepare(config: Config) -> Job:
     look_up = scorer(table, space, goal.objectives)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        search_stage(job, ledger, stage, lambda candidate, history: look_up(candidate))
+        search_stage(job, folder, ledger, stage, lambda candidate, history: look_up(candidate))
 
     return Job(
         config=replace(config, space=config.space or FLAT),

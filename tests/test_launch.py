@@ -74,9 +74,15 @@ def error_of(capsys, args):
 
 
 def test_a_run_leaves_everything(whole):
-    assert {"config.json", "ledger.jsonl", "candidates.csv", "pareto.csv", "supernet.safetensors", "report.html"} <= {
-        path.name for path in whole.iterdir()
-    }
+    assert {
+        "config.json",
+        "ledger.jsonl",
+        "candidates.csv",
+        "pareto.csv",
+        "predictor.json",
+        "supernet.safetensors",
+        "report.html",
+    } <= {path.name for path in whole.iterdir()}
     rows, stored = digest(whole)
     assert len(rows) == 12 + len(stored)
     assert len({tuple(row[f"param.slot{i}"] for i in range(1, 6)) for row in rows[:12]}) == 12
@@ -131,6 +137,38 @@ def test_killed_with_9_at_every_stage_and_resumed_ends_the_same(whole, data, tmp
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert digest(out) == digest(whole)
+
+
+def test_a_pool_of_finalists_killed_with_9_at_every_rung_and_resumed_ends_the_same(data, tmp_path):
+    options = ["--data", str(data), *SMALL, "--finalist-pool", "5", "--finalist-epochs", "3"]
+    assert launch.main([*options, "--out", str(tmp_path / "whole")]) == 0
+    out = tmp_path / "run"
+    command = [sys.executable, "-W", "ignore", "launch.py", *options, "--out", str(out)]
+    moments = [
+        lambda: any((out / "checkpoints").glob("finalist*")),
+        lambda: (out / "checkpoints" / "rung-1.jsonl").exists(),
+        lambda: lines(out) >= 13,
+        lambda: lines(out) >= 14,
+        lambda: any((out / "finalists").glob("*/weights.safetensors")),
+    ]
+    kills = 0
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for moment in moments:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        while process.poll() is None and not moment():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 2
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    rows, stored = digest(out)
+    assert (rows, stored) == digest(tmp_path / "whole")
+    assert [row["state"] for row in rows[12:]] == ["pruned"] * 3 + ["ok"] * 2
+    assert len(stored) == 2
+    assert "3 more stopped early in their training" in done.stdout
 
 
 def lines(out):
@@ -356,6 +394,7 @@ def test_help_names_every_option_and_choice(capsys):
             "--max",
             "--sampler",
             "--finalists",
+            "--finalist-pool",
             "--no-compile",
             "resume",
         ):

@@ -8,6 +8,7 @@ from typing import Any
 
 from results.folder import RunFolder
 from results.ledger import Outcome, read
+from results.predicted import Predicted, read_predicted
 from results.table import front_numbers
 from spaces.candidate import figure_names
 from spaces.errors import RunError
@@ -45,6 +46,7 @@ class Gathered:
         finalists: by test accuracy, best first.
         training: numbers of finalists whose folder holds no metrics yet.
         reference: the reference point of the hypervolume, in the objectives' order; empty if there is none.
+        predicted: how well scores could be predicted; None before the search has ended.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Gathered:
     finalists: list[Finalist]
     training: list[int]
     reference: list[float]
+    predicted: Predicted | None
 
     @property
     def quality(self) -> str:
@@ -78,7 +81,7 @@ def gather(folder: RunFolder) -> Gathered:
     """Read the run folder; missing parts of an unfinished run are simply empty.
 
     Raises:
-        RunError: the configuration or a finalist's file is damaged.
+        RunError: the configuration, predictor.json or a finalist's file is damaged.
         LedgerError: the ledger holds a corrupt line.
     """
     config = folder.read_config()
@@ -99,6 +102,7 @@ def gather(folder: RunFolder) -> Gathered:
         finalists=sorted(finalists, key=_rank),
         training=[number for number in numbers if number not in ready],
         reference=_reference(config["match"].get("reference") or [], objectives),
+        predicted=read_predicted(folder),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from results.folder import RunFolder, flatten
+from results.predicted import Forecast
 from results.report import words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
@@ -55,8 +56,11 @@ def render(run: Gathered) -> str:
         cards=cards,
         objectives=words.aims(run),
         start="from new weights" if match.get("finalist_weights") == "fresh" else "on from the supernet's weights",
+        pool=match.get("finalist_pool"),
         constraints=[str(one) for one in match.get("constraints") or []],
         trust=words.trust(run),
+        predicted=words.predicted(run),
+        forecasts=[_forecast(one) for one in run.predicted.forecasts if one.points] if run.predicted else [],
         front=_front_rows(run),
         varied=_varied(run),
         constant=_constant(run),
@@ -201,6 +205,30 @@ def _curves(points: list[Mapping[str, Any]], width: float = 300, height: float =
             }
         )
     return curves
+
+
+def _forecast(one: Forecast, size: float = 200) -> dict[str, Any]:
+    """Predicted against scored as dots in a canvas of ``size``, both axes alike, with the values at their ends."""
+    scored, guesses = ([point[k] for point in one.points] for k in (1, 2))
+    low, high = min(scored + guesses), max(scored + guesses)
+    logarithm = one.logarithm and low > 0
+    place = math.log if logarithm else float
+    start, span = place(low), (place(high) - place(low)) or 1.0
+
+    def at(value: float) -> float:
+        return (place(value) - start) / span * size
+
+    return {
+        "title": words.sentence(words.short(one.name)),
+        "dots": [
+            (n, at(a), size - at(b), words.figure(one.name, a), words.figure(one.name, b)) for n, a, b in one.points
+        ],
+        "low": words.figure(one.name, low),
+        "high": words.figure(one.name, high),
+        "logarithm": logarithm,
+        "tau": f"{one.found.tau:.2f}" if one.found and math.isfinite(one.found.tau) else "–",
+        "size": size,
+    }
 
 
 def _energy(finalists: list[Finalist]) -> list[dict[str, Any]]:

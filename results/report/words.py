@@ -149,6 +149,8 @@ def summary(run: Gathered) -> list[str]:
         sentences.append("No finalist was asked for: all figures are of shared supernet weights.")
     elif states["ok"]:
         sentences.append("No finalist has been trained yet: all figures are of shared supernet weights.")
+    if stopped := sum(o.batch < 0 and o.score.state == "pruned" for o in run.outcomes):
+        sentences.append(f"{number(stopped)} more began to be trained and {'was' if stopped == 1 else 'were'} stopped.")
     if run.training:
         still = ", ".join(str(one) for one in run.training)
         sentences.append(f"Not finished: {plural(len(run.training), 'finalist', 'finalists')} ({still}) in training.")
@@ -243,8 +245,7 @@ def trust(run: Gathered) -> list[str]:
         pairs = [((one.metrics.get("supernet") or {}).get(name), one.metrics.get(after)) for one in run.finalists]
         pairs = [pair for pair in pairs if all(isinstance(v, int | float) and math.isfinite(v) for v in pair)]
         if len(pairs) >= 2:
-            label = {"accuracy": "validation accuracy", "energy_nj": "energy"}.get(name, name)
-            said.append(in_words(agreement(*zip(*pairs, strict=True)), label))
+            said.append(in_words(agreement(*zip(*pairs, strict=True)), _ranked_by(name)))
     if not said:
         return []
     head = "The finalists as the supernet ranked them, against the same after training."
@@ -255,6 +256,29 @@ def trust(run: Gathered) -> list[str]:
     if len(run.finalists) < 6:
         said.append("So few say little: more --finalists say more.")
     return [head, *said]
+
+
+def predicted(run: Gathered) -> list[str]:
+    """How well untried candidates can be predicted from their blanks; empty before the search has ended."""
+    found = run.predicted
+    if found is None:
+        return []
+    if found.why:
+        return [f"Not known: of {plural(found.searched, 'candidate', 'candidates')} {found.why}."]
+    said = [
+        f"A Gaussian process was fitted to the blanks and scores of {found.folds - 1} of {found.folds} parts of "
+        f"{number(found.used)} candidates, and asked for those of the part that it had not seen, for each part in turn."
+    ]
+    if found.used < found.usable:
+        said.append(f"They are the better ones and some of the others, of {number(found.usable)}.")
+    for one in found.forecasts:
+        name = _ranked_by(one.name)
+        said.append(in_words(one.found, name) if one.found else f"There is nothing to predict of {name}: {one.why}.")
+    return said
+
+
+def _ranked_by(name: str) -> str:
+    return {"accuracy": "validation accuracy", "energy_nj": "energy"}.get(name, name)
 
 
 def role(picked_as: str) -> str:

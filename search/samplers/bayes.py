@@ -21,8 +21,8 @@ from results.ledger import Outcome
 from search.goal import Goal
 from search.samplers.improvement import Gain, expected_improvement
 from search.samplers.nsga2 import move
-from search.samplers.standing import violations
-from search.samplers.surrogate import Belief, Points, encoder, fit, one_thread, probability_above
+from search.samplers.standing import usable, violations
+from search.samplers.surrogate import Belief, encoder, fit, one_thread, probability_above
 from search.samplers.unseen import distinct
 from spaces.candidate import COUNT_LIKE, Candidate, Value
 from spaces.seeds import numpy_generator
@@ -45,13 +45,11 @@ def propose(
     """``n`` unseen candidates, that differ from points of the front in ``blanks``; random until there is a model."""
     rng = numpy_generator(seed, "bayes")
     seen = [outcome.candidate for outcome in history]
-    usable = [
-        outcome for outcome, missed in zip(history, violations(history, goal), strict=True) if math.isfinite(missed)
-    ]
-    if len(usable) < START:
+    learnt = usable(history, goal)
+    if len(learnt) < START:
         return distinct(space, seen, n, rng)
     with one_thread():
-        chosen = _Search(space, history, usable, goal, blanks, rng).batch(n)
+        chosen = _Search(space, history, learnt, goal, blanks, rng).batch(n)
     return chosen + distinct(space, seen + chosen, n - len(chosen), rng)
 
 
@@ -97,7 +95,7 @@ def scale_of(name: str, sense: int, values: np.ndarray, *, own_units: bool) -> S
 def _more_likely_log(values: np.ndarray) -> bool:
     """Whether a log-normal explains values better than a normal (Box and Cox, 1964, at 0 and 1)."""
     logs = np.log(values)
-    return bool(values.std() > 0 and math.log(logs.std()) + logs.mean() < math.log(values.std()))
+    return bool(min(values.std(), logs.std()) > 0 and math.log(logs.std()) + logs.mean() < math.log(values.std()))
 
 
 def informative(values: np.ndarray, senses: Sequence[int], most: int) -> np.ndarray:
@@ -180,17 +178,17 @@ class _Search:
 
     def batch(self, n: int) -> list[Candidate]:
         """Up to ``n`` distinct unseen candidates, the most promising first."""
+        pool = self.pool
+        promise = self._promise(self._beliefs(pool), self.front)
         for _ in range(ROUNDS):
-            if not self.pool:
-                break
-            best = np.argsort(-self._promise(self._beliefs()), kind="stable")[:PROMISING]
-            grown = [self._neighbour(self.pool[int(i)]) for i in best for _ in range(AROUND)]
-            self.pool = list(dict.fromkeys([*self.pool, *self._unseen(grown)]))
-        if self.pool:
-            best = np.argsort(-self._promise(self._beliefs()), kind="stable")[: max(SHORTLIST, 2 * n)]
-            self.pool = [self.pool[int(i)] for i in best]
-        beliefs, front, chosen = self._beliefs(), self.front, []
-        for _ in range(min(n, len(self.pool))):
+            best = np.argsort(-promise, kind="stable")[:PROMISING]
+            near = self._unseen(self._neighbour(pool[int(i)]) for i in best for _ in range(AROUND))
+            known = set(pool)
+            grown = [candidate for candidate in near if candidate not in known]
+            pool, promise = pool + grown, np.append(promise, self._promise(self._beliefs(grown), self.front))
+        pool = [pool[int(i)] for i in np.argsort(-promise, kind="stable")[: max(SHORTLIST, 2 * n)]]
+        beliefs, front, chosen = self._beliefs(pool), self.front, []
+        for _ in range(min(n, len(pool))):
             promise = self._promise(beliefs, front)
             promise[chosen] = -1.0
             index = int(promise.argmax())
@@ -198,10 +196,10 @@ class _Search:
             front = np.concatenate([front, [[gain.expected()[index] for gain in self._gains(beliefs)]]])
             for belief in beliefs:
                 belief.take(index)
-        return [self.pool[index] for index in chosen]
+        return [pool[index] for index in chosen]
 
-    def _beliefs(self) -> list[Belief]:
-        points: Points = self.encode(self.pool)
+    def _beliefs(self, pool: Sequence[Candidate]) -> list[Belief]:
+        points = self.encode(pool)
         return [Belief(process, points) for process in (*self.processes, *(process for process, _, _ in self.bounds))]
 
     def _gains(self, beliefs: Sequence[Belief]) -> list[Gain]:
@@ -215,9 +213,9 @@ class _Search:
             for belief, scale in zip(beliefs, self.scales, strict=False)
         ]
 
-    def _promise(self, beliefs: Sequence[Belief], front: np.ndarray | None = None) -> np.ndarray:
-        """Expected improvement times the probability of keeping all constraints, [pool]."""
-        promise = expected_improvement(self._gains(beliefs), self.front if front is None else front, self.reference)
+    def _promise(self, beliefs: Sequence[Belief], front: np.ndarray) -> np.ndarray:
+        """Expected improvement over a front times the probability of keeping all constraints, [pool]."""
+        promise = expected_improvement(self._gains(beliefs), front, self.reference)
         for belief, (_, sense, bound) in zip(beliefs[len(self.scales) :], self.bounds, strict=True):
             promise = promise * probability_above(sense * belief.mean, belief.deviation, sense * bound)
         return promise

@@ -30,6 +30,11 @@ def violations(history: Sequence[Outcome], goal: Goal) -> np.ndarray:
     return total
 
 
+def usable(history: Sequence[Outcome], goal: Goal) -> list[Outcome]:
+    """The outcomes that show what their candidates are worth, be it that they break constraints; see violations."""
+    return [outcome for outcome, missed in zip(history, violations(history, goal), strict=True) if np.isfinite(missed)]
+
+
 def misses(score: Score, goal: Goal) -> dict[str, float]:
     """A score's violation of each constraint by its text, as Optuna takes it; empty if there are none.
 

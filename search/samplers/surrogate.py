@@ -193,8 +193,8 @@ class Process:
         return float(self.logs["noise"].exp()) + JITTER
 
 
-def fit(points: Points, values: np.ndarray) -> Process:
-    """The process that explains ``values`` [n] at ``points`` best.
+def fit(points: Points, values: np.ndarray, *, iterations: int = ITERATIONS) -> Process:
+    """The process that explains ``values`` [n] at ``points`` best, as far as so many iterations of L-BFGS find it.
 
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.25, 2.26 and 5.8.
     """
@@ -223,7 +223,7 @@ def fit(points: Points, values: np.ndarray) -> Process:
     start = torch.cat([prior.start for prior in known.values()]).numpy()
     bounds = list(zip((mean - 4 * spread).tolist(), (mean + 4 * spread).tolist(), strict=True))
     found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS, "ftol": ENOUGH}
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "ftol": ENOUGH}
     )
     with torch.no_grad():
         logs = split(torch.tensor(found.x))

@@ -11,6 +11,7 @@ from evaluators.supernet import train_supernet
 from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
+from spaces.seeds import numpy_generator
 from spaces.space import Space
 from spaces.weights import initialise
 
@@ -70,6 +71,30 @@ def test_a_damaged_or_foreign_checkpoint_is_trained_anew(setting, tmp_path, dama
     resumed, _ = train_supernet(setting, checkpoint=path, match=match)
     assert same(uninterrupted, resumed)
     assert read_checkpoint(path, match=match) is not None
+
+
+@pytest.mark.parametrize("pauses", [(1,), (2,), (1, 1, 3), (2, 9)])
+def test_a_training_that_is_paused_is_one_schedule(setting, task, tmp_path, pauses):
+    plan = Plan(epochs=4, batch_size=16, logit_scale=10.0)
+    candidate = setting.space.sample_sound(numpy_generator(3))
+
+    def trained(**options):
+        network = setting.space.network(task.spec, candidate)
+        initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, identity=True)
+        return network, fit(network, task, plan, seed=0, **options)
+
+    uninterrupted, curve = trained()
+    path = tmp_path / "checkpoint.safetensors"
+    for until in pauses:
+        paused, part = trained(checkpoint=path, match="a", until=until)
+        assert part == curve[:until]
+        assert same(paused, uninterrupted) == (until >= 4)
+    resumed, whole = trained(checkpoint=path, match="a")
+    assert whole == curve
+    assert same(resumed, uninterrupted)
+    back, part = trained(checkpoint=path, match="a", until=1)  # past it: begun anew
+    assert part == curve[:1]
+    assert same(back, trained(until=1)[0])
 
 
 def test_nothing_is_seeded_or_drawn_globally(setting):

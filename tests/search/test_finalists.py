@@ -40,10 +40,11 @@ def searched(setting, supernet, ledger, n=6):
 
 
 def train(setting, supernet, folder, ledger, *, inherited=True, epochs=3):
-    training = Training(plan=replace(setting.recipe.plan, epochs=epochs), inherited=inherited)
     (finalist, *_) = pick(ledger.outcomes, GOAL, 1)
-    options = {"folder": folder, "ledger": ledger, "goal": GOAL, "match": "x"}
-    return finalist, train_finalist(finalist, setting, supernet, training, **options)
+    plan = replace(setting.recipe.plan, epochs=epochs)
+    where = {"folder": folder, "ledger": ledger, "goal": GOAL, "match": "x"}
+    training = Training(setting=setting, supernet=supernet, plan=plan, inherited=inherited, **where)
+    return finalist, train_finalist(finalist, training)
 
 
 @pytest.mark.parametrize("inherited", [True, False])

@@ -84,9 +84,9 @@ def test_the_same_history_and_seed_give_the_same_candidates(sampler, name):
 def test_going_on_from_any_cut_is_going_through(sampler):
     space = SPACES["mixed"]
     through = run(sampler, space, n=6, rounds=11)
-    for cut in range(1, 11):
-        resumed = run(sampler, space, n=6, rounds=11, start=[o for o in through if o.batch < cut])
-        assert [o.candidate for o in resumed] == [o.candidate for o in through]
+    for cut in range(1, 11):  # what is asked next is all that a cut could change
+        resumed = run(sampler, space, n=6, rounds=cut + 1, start=[o for o in through if o.batch < cut])
+        assert resumed == [o for o in through if o.batch <= cut]
 
 
 def test_an_exhausted_space_ends(sampler):
@@ -129,9 +129,9 @@ def test_a_constraint_is_respected_no_worse_than_by_chance(sampler):
         return goal.judge(Score(state="ok", fidelity="supernet", **numbers))
 
     kept = []
-    for seed in range(4):
+    for seed in range(2):
         history = []
-        for batch in range(6):
+        for batch in range(5):
             asked = sampler(space, history, 20, 100 * seed + batch, goal)
             history += [Outcome(len(history) + i, batch, c, judged(c)) for i, c in enumerate(asked)]
         kept += [outcome.score.state == "ok" for outcome in history if outcome.batch >= 2]
