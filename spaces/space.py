@@ -128,6 +128,12 @@ class Space:
                 return candidate
         raise SpaceError(f"none of {TRIES} random candidates of space {self.name!r} is a network: {reason}")
 
+    @property
+    def halves(self) -> dict[str, list[str]]:
+        """The blanks of either half of the dual search space: dynamics are the float ones, structure all others."""
+        dynamics = [name for name, distribution in self.blanks.items() if isinstance(distribution, FloatDistribution)]
+        return {"structure": [name for name in self.blanks if name not in dynamics], "dynamics": dynamics}
+
     def options(self, blank: str) -> list[Value] | None:
         """The values of a blank, least first as the space lists them; None where it is continuous."""
         distribution = self.blanks[blank]

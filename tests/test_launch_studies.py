@@ -171,7 +171,7 @@ def test_a_study_file_that_cannot_be_used_is_named_before_anything_is_scored(tab
     assert fine.exists()
 
 
-@pytest.mark.parametrize(("candidates", "took"), [("20", "nsga2"), ("256", "random")])
+@pytest.mark.parametrize(("candidates", "took"), [("20", "dual"), ("256", "random")])
 def test_auto_says_what_it_took_and_is_what_it_took(table, tmp_path, capsys, candidates, took):
     chosen, plain = tmp_path / "chosen", tmp_path / "plain"
     args = ["--candidates", candidates, "--sampler"]

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from optuna.distributions import FloatDistribution
 
 from results.front import hypervolume
 from results.ledger import Outcome
@@ -30,15 +29,9 @@ STAGNATION = 0.01
 
 def sample(space: Space, history: Sequence[Outcome], n: int, seed: int, goal: Goal) -> list[Candidate]:
     """``n`` unseen candidates that differ from the front in one half of the blanks."""
-    parts = [blanks for blanks in halves(space).values() if blanks]
+    parts = [blanks for blanks in space.halves.values() if blanks]
     turn = switches(history, goal) % len(parts)
     return propose(space, history, n, seed, goal, blanks=parts[turn])
-
-
-def halves(space: Space) -> dict[str, list[str]]:
-    """The blanks of either half."""
-    floats = [name for name, distribution in space.blanks.items() if isinstance(distribution, FloatDistribution)]
-    return {"structure": [name for name in space.blanks if name not in floats], "dynamics": floats}
 
 
 def switches(history: Sequence[Outcome], goal: Goal) -> int:

@@ -52,7 +52,7 @@ def half(candidate, names):
 
 
 def test_halves_are_the_types_of_blanks():
-    assert dual.halves(MIXED) == {
+    assert MIXED.halves == {
         "structure": ["op0", "op1", "op2", "depth"],
         "dynamics": ["threshold0", "threshold1", "threshold2"],
     }
@@ -67,7 +67,7 @@ def test_one_half_is_held_at_points_of_the_front():
         better = [(v[0] >= values[:, 0]) | (v[1] <= values[:, 1]) for v in values]
         front = [o.candidate for o, b in zip(before, better, strict=True) if b.all()]
         asked = [o.candidate for o in history if o.batch == batch]
-        parts = dual.halves(MIXED)
+        parts = MIXED.halves
         now = [
             name
             for name, blanks in parts.items()
