@@ -23,7 +23,7 @@ from spaces.layers import Conv, Norm
 from spaces.network import Network
 from spaces.space import Space
 from spaces.spec import TaskSpec
-from spaces.weights import crop, inherit, initialise
+from spaces.weights import count_parameters, crop, inherit, initialise
 
 
 class SpaceConformance:
@@ -133,6 +133,18 @@ class SpaceConformance:
         """Where they can be counted."""
         if space.size <= 20_000:
             assert len({candidate.key for candidate in space.all()}) == space.size
+
+    def test_what_stands_for_a_candidate_is_one(self, space: Space) -> None:
+        """A canonical form is a candidate, its own form, no larger, and has the features of what it stands for."""
+        for candidate in draws(space, 30):
+            form = space.canonical(candidate)
+            space.check(form)
+            assert space.canonical(form) == form, candidate
+            assert not space.flaw(form), candidate
+            assert space.features(form) == space.features(candidate), candidate
+            assert all(isinstance(value, float) for value in space.features(form).values()), candidate
+            sizes = [count_parameters(space.network(self.spec, c)) for c in (form, candidate)]
+            assert sizes[0] <= sizes[1], candidate
 
     def test_published_cells_are_candidates(self, space: Space) -> None:
         """They fill the space and can be networks."""

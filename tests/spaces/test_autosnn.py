@@ -1,10 +1,13 @@
 """AutoSNN's published figures, and bad input to its options."""
 
+import numpy as np
 import pytest
 
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.errors import SpaceError
+from spaces.layers import Conv
+from spaces.neurons.neuron import Neuron
 from spaces.spec import TaskSpec
 from spaces.weights import count_parameters
 
@@ -38,3 +41,22 @@ def test_bad_options(options, words):
     with pytest.raises(SpaceError) as error:
         autosnn(**options)
     assert words in str(error.value)
+
+
+def test_features_are_what_is_built():
+    """Weights of convolutions behind the stem in units of C ** 2, and on how much of the image they work."""
+    space, spec = autosnn(width=4), TaskSpec(channels=3, height=16, width=16, classes=10)
+    rng = np.random.default_rng(0)
+    for candidate in (space.sample(rng) for _ in range(10)):
+        network, found = space.network(spec, candidate), space.features(candidate)
+        slots = {name: link for name, link in network.named_children() if name.startswith("slot")}
+        weights = {
+            name: sum(conv.weight.numel() for conv in link.modules() if isinstance(conv, Conv)) / 4**2
+            for name, link in slots.items()
+        }
+        assert found["weights"] == sum(weights.values())
+        shares = {"slot1": 1, "slot2": 1 / 4, "slot3": 1 / 4, "slot4": 1 / 16, "slot5": 1 / 16}
+        assert found["operations"] == sum(weights[name] * share for name, share in shares.items())
+        neurons = [m for link in slots.values() for m in link.modules() if isinstance(m, Neuron)]
+        assert found["depth"] == len(neurons)
+        assert found["residuals"] == sum(str(value).startswith("SRB") for value in candidate.values())

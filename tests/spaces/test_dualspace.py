@@ -1,5 +1,6 @@
 """Dual search space: skips are concatenations, structure and dynamics both reach the network."""
 
+import numpy as np
 import pytest
 import torch
 from optuna.distributions import FloatDistribution
@@ -10,7 +11,7 @@ from spaces.blanks import fill
 from spaces.candidate import Candidate
 from spaces.dualspace import DYNAMICS, LAYERS, SKIPS, dualspace
 from spaces.errors import SpaceError
-from spaces.layers import Norm
+from spaces.layers import Conv, Norm
 from spaces.spec import TaskSpec
 from spaces.weights import count_parameters, initialise
 
@@ -169,3 +170,30 @@ def test_bad_options(options, words):
 def test_images_too_small_for_the_poolings():
     with pytest.raises(SpaceError, match=r"3x32 pixels are too small.*at least 4x4"):
         dualspace().network(TaskSpec(channels=1, height=3, width=32, classes=2))
+
+
+def test_features_are_what_is_built():
+    """Weights of convolutions behind the first layer in units of C ** 2, and on how much of the image they work."""
+    space = dualspace(width=4)
+    rng = np.random.default_rng(0)
+    for candidate in (space.sample(rng) for _ in range(10)):
+        network, found = space.network(SPEC, candidate), space.features(candidate)
+        weights = {
+            name: sum(conv.weight.numel() for conv in layer.modules() if isinstance(conv, Conv)) / 4**2
+            for name, layer in network.layers.items()
+            if name.startswith("layer") and name != "layer1"
+        }
+        assert found["weights"] == sum(weights.values())
+        shares = {"layer2": 1, "layer3": 1 / 4, "layer4": 1 / 4, "layer5": 1 / 16}
+        assert found["operations"] == sum(weights[name] * share for name, share in shares.items())
+        assert found["skips"] == sum(value == "concat" for value in candidate.values())
+
+
+def test_time_constants_of_neurons_that_do_not_leak_are_one_candidate():
+    space = dualspace(width=4)
+    rng = np.random.default_rng(1)
+    for candidate in (space.sample(rng) for _ in range(20)):
+        for j in range(1, 6):
+            other = Candidate({**candidate, f"layer{j}_tau": 3.0})
+            same = space.canonical(other) == space.canonical(Candidate({**candidate, f"layer{j}_tau": 5.0}))
+            assert same == (candidate[f"layer{j}_neuron"] == "if")

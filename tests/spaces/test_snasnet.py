@@ -261,3 +261,24 @@ def test_bad_options(options, words):
 def test_images_too_small_for_the_poolings():
     with pytest.raises(SpaceError, match=r"7x32 pixels are too small.*at least 8x8"):
         snasnet().network(TaskSpec(channels=1, height=7, width=32, classes=2))
+
+
+def test_one_candidate_stands_for_all_with_the_same_live_edges():
+    space = snasnet(width=4, timesteps=3)
+    rng = np.random.default_rng(0)
+    for candidate in (space.sample_sound(rng) for _ in range(50)):
+        form, edges = space.canonical(candidate), live(candidate, timesteps=3)
+        assert live(form, timesteps=3) == edges
+        assert {pair for pair, value in form.items() if value != "none"} == set(edges)
+        found = space.features(candidate)
+        assert sum(value for name, value in found.items() if name.startswith("edges of")) == len(edges)
+        assert found["edges of conv3"] == sum(str(form[pair]).endswith("conv3") for pair in form)
+        assert found["edges back in time"] == sum(str(form[pair]).startswith("b_") for pair in form)
+
+
+def test_delay_is_the_steps_until_the_output_hears_the_input():
+    space = snasnet(width=4, timesteps=5)
+    forward = Candidate(dict.fromkeys(PAIRS, "none") | {"pair03": "f_skip"})
+    # 0 -> 2 forward, 2 -> 1 back in time, 1 -> 3 forward
+    late = Candidate(dict.fromkeys(PAIRS, "none") | {"pair02": "f_skip", "pair12": "b_skip", "pair13": "f_skip"})
+    assert [space.features(candidate)["delay"] for candidate in (forward, late)] == [0.0, 1.0]
