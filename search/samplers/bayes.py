@@ -19,7 +19,7 @@ import numpy as np
 from results.front import pareto_mask, ranks, spread
 from results.ledger import Outcome
 from search.goal import Goal
-from search.samplers.improvement import Gain, expected_improvement
+from search.samplers.improvement import Boxes, Gain, boxes, expected_improvement, without
 from search.samplers.nsga2 import move
 from search.samplers.standing import usable, violations
 from search.samplers.surrogate import Belief, encoder, fit, one_thread, probability_above
@@ -29,7 +29,8 @@ from spaces.seeds import numpy_generator
 from spaces.space import Space, draw_blank
 
 START = 10  # outcomes before there is a model
-MOST = 200  # outcomes that a model is fitted to
+MOST = 256  # outcomes that a model holds
+CORNERS = 100  # points of the front that improvement is measured from
 BASES = 16  # points of the front that the pool is laid around
 UNIFORM = 1000
 AROUND = 40  # neighbours and crossings of each base
@@ -131,8 +132,11 @@ class _Search:
         whole = np.array([outcome.score.state == "ok" for outcome in usable])
         on_front = np.zeros(len(usable), dtype=bool)
         on_front[whole] = pareto_mask(values[whole], goal.senses)
-        self.front = gains[on_front]
-        self.reference = self._reference(values)
+        corners = np.flatnonzero(on_front)
+        if len(corners) > CORNERS:
+            log = [scale.logarithm for scale in self.scales]
+            corners = corners[spread(values[corners], goal.senses, CORNERS, log=log)]
+        self.left = boxes(gains[corners], self._reference(values))
         self.bases = self._bases(usable, values, on_front)
         self.learn(usable, values, history)
 
@@ -179,21 +183,21 @@ class _Search:
     def batch(self, n: int) -> list[Candidate]:
         """Up to ``n`` distinct unseen candidates, the most promising first."""
         pool = self.pool
-        promise = self._promise(self._beliefs(pool), self.front)
+        promise = self._promise(self._beliefs(pool), self.left)
         for _ in range(ROUNDS):
             best = np.argsort(-promise, kind="stable")[:PROMISING]
             near = self._unseen(self._neighbour(pool[int(i)]) for i in best for _ in range(AROUND))
             known = set(pool)
             grown = [candidate for candidate in near if candidate not in known]
-            pool, promise = pool + grown, np.append(promise, self._promise(self._beliefs(grown), self.front))
+            pool, promise = pool + grown, np.append(promise, self._promise(self._beliefs(grown), self.left))
         pool = [pool[int(i)] for i in np.argsort(-promise, kind="stable")[: max(SHORTLIST, 2 * n)]]
-        beliefs, front, chosen = self._beliefs(pool), self.front, []
+        beliefs, left, chosen = self._beliefs(pool), self.left, []
         for _ in range(min(n, len(pool))):
-            promise = self._promise(beliefs, front)
+            promise = self._promise(beliefs, left)
             promise[chosen] = -1.0
             index = int(promise.argmax())
             chosen.append(index)
-            front = np.concatenate([front, [[gain.expected()[index] for gain in self._gains(beliefs)]]])
+            left = without(left, np.array([gain.expected()[index] for gain in self._gains(beliefs)]))
             for belief in beliefs:
                 belief.take(index)
         return [pool[index] for index in chosen]
@@ -213,9 +217,9 @@ class _Search:
             for belief, scale in zip(beliefs, self.scales, strict=False)
         ]
 
-    def _promise(self, beliefs: Sequence[Belief], front: np.ndarray) -> np.ndarray:
-        """Expected improvement over a front times the probability of keeping all constraints, [pool]."""
-        promise = expected_improvement(self._gains(beliefs), front, self.reference)
+    def _promise(self, beliefs: Sequence[Belief], left: Boxes) -> np.ndarray:
+        """Expected improvement times the probability of keeping all constraints, [pool]."""
+        promise = expected_improvement(self._gains(beliefs), left)
         for belief, (_, sense, bound) in zip(beliefs[len(self.scales) :], self.bounds, strict=True):
             promise = promise * probability_above(sense * belief.mean, belief.deviation, sense * bound)
         return promise

@@ -1,8 +1,7 @@
 """Expected hypervolume improvement, exactly, for any number of objectives with independent beliefs.
 
-What a front leaves undominated, up from the reference point, is a union of boxes (BoTorch's decomposition). A point's
-improvement is the volume that it takes of each: a product over objectives, whose expectation is the product of
-expectations,
+What a front leaves undominated, up from the reference point, is a union of boxes. A point's improvement is the volume
+that it takes of each: a product over objectives, whose expectation is the product of expectations,
 
     E[volume in a box] = prod_j (psi_j(low_j) - psi_j(high_j)),        psi_j(c) = E[max(y_j - c, 0)]
 
@@ -11,7 +10,6 @@ Evolutionary Computation, 2019). Objectives are gains: larger is better. A figur
 counts by itself has a log-normal belief.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,27 +53,40 @@ class Gain:
         return np.where(np.isfinite(bounds), result, 0.0)
 
 
-def boxes(front: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper corners, each [boxes, m], of what ``front`` [n, m] leaves above ``reference`` [m]."""
-    front = front[(front > reference).all(axis=1)]
-    if not len(front):
-        return reference[None], np.full((1, len(reference)), np.inf)
-    if len(reference) == 1:
-        return front.max(axis=0)[None], np.full((1, 1), np.inf)
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from botorch.utils.multi_objective.box_decompositions.non_dominated import FastNondominatedPartitioning
-
-        found = FastNondominatedPartitioning(ref_point=torch.tensor(reference), Y=torch.tensor(front))
-        low, high = found.get_hypercell_bounds().numpy()
-    return low, high
+Boxes = tuple[np.ndarray, np.ndarray]
 
 
-def expected_improvement(gains: Sequence[Gain], front: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Expected growth of the hypervolume [n] for every point of the pool, over the gains of a front [f, m]."""
-    low, high = boxes(front, reference)
+def boxes(front: np.ndarray, reference: np.ndarray) -> Boxes:
+    """Lower and upper corners, each [boxes, m], of what ``front`` [n, m] leaves above ``reference`` [m]; disjoint."""
+    left = reference[None], np.full((1, len(reference)), np.inf)
+    for point in front[np.lexsort(front.T)]:
+        left = without(left, point)
+    return left
+
+
+def without(left: Boxes, point: np.ndarray) -> Boxes:
+    """The boxes without what a point [m] dominates: of each that it reaches into, up to m parts are left.
+
+    Part j lies beyond the point in objective j, below it in those before, and anywhere in those behind.
+    """
+    low, high = left
+    hit = (low < point).all(axis=1)
+    lows, highs = [low[~hit]], [high[~hit]]
+    low, high = low[hit], high[hit]
+    for j, at in enumerate(point):
+        beyond = high[:, j] > at
+        part = low[beyond].copy()
+        part[:, j] = at
+        lows.append(part)
+        highs.append(high[beyond])
+        high = high.copy()
+        high[:, j] = np.minimum(high[:, j], at)
+    return np.concatenate(lows), np.concatenate(highs)
+
+
+def expected_improvement(gains: Sequence[Gain], left: Boxes) -> np.ndarray:
+    """Expected growth of the hypervolume [n] for every point of the pool, over the boxes that a front leaves."""
+    low, high = left
     volume = 1.0
     for j, gain in enumerate(gains):
         bounds, place = np.unique(np.concatenate([low[:, j], high[:, j]]), return_inverse=True)

@@ -32,7 +32,8 @@ from spaces.space import Space
 
 JITTER = 1e-6
 ITERATIONS = 60
-ENOUGH = 1e-5  # share of the loss that an iteration must bring
+ENOUGH = 1e-4  # share of the loss that an iteration must bring
+LEARNT = 128  # points that hyperparameters are learnt from
 PLANE = 2  # dimensions in which choices are laid out
 
 
@@ -153,10 +154,10 @@ def coordinates(logs: Hyperparameters, points: Points) -> tuple[Tensor, Tensor]:
     """Where points lie: in the structure half [n, s] and in the dynamics half [n, d], in lengthscales."""
     owners, lengths = points.shared
     laid = [points.facts * torch.exp(-logs["facts"])]
-    if owners:
-        planes = [p.reshape(-1, PLANE) for p in logs["places"].split([length * PLANE for length in lengths])]
-        factors = torch.exp(logs["factors"] / 2)
-        laid += [planes[own][points.kinds[:, i]] * factors[i] for i, own in enumerate(owners)]
+    for own, flat in enumerate(logs["places"].split([length * PLANE for length in lengths])):
+        alike = [i for i, owner in enumerate(owners) if owner == own]
+        at = flat.reshape(-1, PLANE)[points.kinds[:, alike]]  # [n, alike, PLANE]
+        laid.append((at * torch.exp(logs["factors"][alike] / 2)[:, None]).flatten(1))
     return torch.cat(laid, dim=1), points.dynamics * torch.exp(-logs["dynamics"])
 
 
@@ -196,26 +197,29 @@ class Process:
 def fit(points: Points, values: np.ndarray, *, iterations: int = ITERATIONS) -> Process:
     """The process that explains ``values`` [n] at ``points`` best, as far as so many iterations of L-BFGS find it.
 
+    Of many points the hyperparameters are learnt from some, evenly taken; the process holds all of them.
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.25, 2.26 and 5.8.
     """
     from scipy.optimize import minimize
 
     shift, scale = float(values.mean()), float(values.std()) or 1.0
     y = torch.tensor((values - shift) / scale)[:, None]
-    known, eye = priors(points), torch.eye(len(points), dtype=torch.float64)
+    some = np.linspace(0, len(points) - 1, min(len(points), LEARNT)).astype(int)
+    fewer, known = points[some], priors(points)
     mean = torch.cat([prior.mean for prior in known.values()])
     spread = torch.cat([torch.full_like(prior.mean, prior.spread) for prior in known.values()])
 
     def split(flat: Tensor) -> Hyperparameters:
         return dict(zip(known, flat.split([len(prior.mean) for prior in known.values()]), strict=True))
 
-    def factorise(logs: Hyperparameters) -> Tensor:
-        return torch.linalg.cholesky(covariance(logs, points, points) + (logs["noise"].exp() + JITTER) * eye)
+    def factorise(logs: Hyperparameters, held: Points) -> Tensor:
+        noise = (logs["noise"].exp() + JITTER) * torch.eye(len(held), dtype=torch.float64)
+        return torch.linalg.cholesky(covariance(logs, held, held) + noise)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         logs = torch.tensor(flat, requires_grad=True)
-        factor = factorise(split(logs))
-        fitted = torch.linalg.solve_triangular(factor, y, upper=False)
+        factor = factorise(split(logs), fewer)
+        fitted = torch.linalg.solve_triangular(factor, y[some], upper=False)
         value = fitted.square().sum() / 2 + factor.diagonal().log().sum() + ((logs - mean) / spread).square().sum() / 2
         value.backward()
         return value.item(), logs.grad.numpy()
@@ -227,7 +231,7 @@ def fit(points: Points, values: np.ndarray, *, iterations: int = ITERATIONS) -> 
     )
     with torch.no_grad():
         logs = split(torch.tensor(found.x))
-        factor = factorise(logs)
+        factor = factorise(logs, points)
         weights = torch.cholesky_solve(y, factor)
     return Process(points=points, logs=logs, factor=factor, weights=weights, shift=shift, scale=scale)
 

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from results.front import hypervolume
@@ -43,7 +45,7 @@ def test_it_is_the_mean_growth_of_the_hypervolume(objectives):
     before = hypervolume(front, ones, reference)
     points = np.stack([drawn(gain, rng, 3000) for gain in gains], axis=1)
     growth = [hypervolume(np.vstack([front, point]), ones, reference) - before for point in points]
-    expected = expected_improvement(gains, front, reference)
+    expected = expected_improvement(gains, boxes(front, reference))
     assert expected[0] == pytest.approx(np.mean(growth), abs=4 * np.std(growth) / math.sqrt(len(growth)) + 1e-9)
 
 
@@ -55,7 +57,26 @@ def test_boxes_of_an_empty_front_and_of_points_below_the_reference():
         assert np.isinf(high).all()
 
 
+@given(
+    st.integers(1, 4).flatmap(
+        lambda m: st.lists(st.lists(st.integers(-1, 4), min_size=m, max_size=m), min_size=1, max_size=7)
+    )
+)
+def test_boxes_and_front_share_out_all_there_is(rows):
+    """Up to a ceiling: disjoint boxes whose volume is that of everything without what the front dominates."""
+    front = np.array(rows, dtype=float)
+    m = front.shape[1]
+    low, high = boxes(front, np.zeros(m))
+    capped = np.clip(high, None, 5) - np.clip(low, None, 5)
+    assert (low < high).all()
+    assert capped.prod(axis=1).sum() == pytest.approx(5.0**m - hypervolume(front, [1] * m, [0.0] * m))
+    centres = np.array([[0.5 + x for x in corner] for corner in np.ndindex(*[5] * m)])
+    inside = ((centres[:, None] > low) & (centres[:, None] < high)).all(axis=2).sum(axis=1)
+    dominated = (front[None] > centres[:, None]).all(axis=2).any(axis=1)
+    assert (inside == ~dominated).all()
+
+
 def test_a_sure_point_gains_what_it_adds():
     front, reference = np.array([[1.0, 3.0], [3.0, 1.0]]), np.array([0.0, 0.0])
     sure = [Gain(mean=np.array([2.0, 1.0]), deviation=np.full(2, 1e-9), sense=1) for _ in range(2)]
-    assert expected_improvement(sure, front, reference) == pytest.approx([1.0, 0.0], abs=1e-6)
+    assert expected_improvement(sure, boxes(front, reference)) == pytest.approx([1.0, 0.0], abs=1e-6)
