@@ -54,6 +54,12 @@ def test_a_score_is_complete(setting, supernet):
         assert score.timesteps == 2
 
 
+def test_a_candidate_that_is_no_network_is_infeasible(setting, supernet):
+    flawed = replace(setting, space=replace(setting.space, flaw=lambda candidate: "it joins nothing"))
+    score = score_from_supernet(flawed, supernet, draws(setting, 1)[0])
+    assert (score.state, score.error, score.accuracy) == ("infeasible", "it joins nothing", None)
+
+
 def test_accuracy_equals_a_count_of_right_answers(setting, supernet):
     candidate = draws(setting, 1)[0]
     network = setting.space.network(setting.task.spec, candidate)
