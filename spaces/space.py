@@ -160,10 +160,6 @@ class Space:
         for values in product(*(_values(distribution) for distribution in self.blanks.values())):
             yield Candidate(dict(zip(self.blanks, values, strict=True)))
 
-    def all_sound(self) -> Iterator[Candidate]:
-        """Every candidate of a finite space that can be a network, in the same order."""
-        return (candidate for candidate in self.all() if not self.flaw(candidate))
-
     def check(self, candidate: Mapping[str, Value]) -> None:
         """Raises SpaceError unless the candidate fills every blank with a value of its distribution."""
         for name in candidate:

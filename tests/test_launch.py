@@ -112,6 +112,23 @@ def test_resume_and_report_of_a_finished_run(whole, capsys):
     assert digest(whole) == before
 
 
+def killed_at(command, moments):
+    """How often a run was killed when its files said that it had come to a moment, and what it printed at its end."""
+    kills = 0
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for moment in moments:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        while process.poll() is None and not moment():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return kills, done.stdout
+
+
 def test_killed_with_9_at_every_stage_and_resumed_ends_the_same(whole, data, tmp_path):
     """The run is killed whenever its files say that it has come to a new moment of its life."""
     out = tmp_path / "run"
@@ -125,19 +142,8 @@ def test_killed_with_9_at_every_stage_and_resumed_ends_the_same(whole, data, tmp
         lambda: any((out / "checkpoints").glob("finalist*")),
         lambda: any((out / "finalists").glob("*/weights.safetensors")),
     ]
-    kills = 0
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for moment in moments:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        )
-        while process.poll() is None and not moment():
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+    kills, _ = killed_at(command, moments)
     assert kills >= 4
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
     assert digest(out) == digest(whole)
 
 
@@ -153,24 +159,13 @@ def test_a_pool_of_finalists_killed_with_9_at_every_rung_and_resumed_ends_the_sa
         lambda: lines(out) >= 14,
         lambda: any((out / "finalists").glob("*/weights.safetensors")),
     ]
-    kills = 0
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for moment in moments:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        )
-        while process.poll() is None and not moment():
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+    kills, printed = killed_at(command, moments)
     assert kills >= 2
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
     rows, stored = digest(out)
     assert (rows, stored) == digest(tmp_path / "whole")
     assert [row["state"] for row in rows[12:]] == ["pruned"] * 3 + ["ok"] * 2
     assert len(stored) == 2
-    assert "3 more stopped early in their training" in done.stdout
+    assert "3 more stopped early in their training" in printed
 
 
 def lines(out):

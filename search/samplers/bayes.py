@@ -23,7 +23,7 @@ from search.samplers.improvement import Boxes, Gain, boxes, expected_improvement
 from search.samplers.nsga2 import move
 from search.samplers.standing import usable, violations
 from search.samplers.surrogate import Belief, encoder, fit, one_thread, probability_above
-from search.samplers.unseen import distinct
+from search.samplers.unseen import distinct, forms
 from spaces.candidate import COUNT_LIKE, Candidate, Value
 from spaces.seeds import numpy_generator
 from spaces.space import Space, draw_blank
@@ -255,5 +255,4 @@ class _Search:
         return draw_blank(distribution, self.rng) if self.rng.random() < 0.2 else move(distribution, value, self.rng)
 
     def _unseen(self, candidates: Iterable[Candidate]) -> list[Candidate]:
-        sound = (self.space.canonical(c) for c in candidates if not self.space.flaw(c))
-        return [candidate for candidate in dict.fromkeys(sound) if candidate not in self.taken]
+        return [form for form in dict.fromkeys(forms(self.space, candidates)) if form not in self.taken]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from results.front import pareto_mask, spread
+from results.front import ranks, spread
 from results.ledger import Outcome
 from search.goal import Goal
 from search.samplers.unseen import distinct
@@ -64,13 +64,12 @@ def _first_ranks(history: Sequence[Outcome], goal: Goal) -> list[Candidate]:
     feasible = known & np.array([outcome.score.state == "ok" for outcome in history], dtype=bool)
     left = np.flatnonzero(feasible if feasible.sum() >= 2 else known)
     log = [name in COUNT_LIKE for name in goal.objectives]
+    rank = ranks(values[left], goal.senses, PARENTS)
     chosen: list[int] = []
-    while left.size and len(chosen) < PARENTS:
-        mask = pareto_mask(values[left], goal.senses)
-        front, room = left[mask], PARENTS - len(chosen)
+    for level in range(rank.max(initial=-1) + 1):
+        front, room = left[rank == level], PARENTS - len(chosen)
         picks = spread(values[front], goal.senses, room, log=log) if len(front) > room else range(len(front))
         chosen += [int(front[index]) for index in picks]
-        left = left[~mask]
     return [history[index].candidate for index in chosen]
 
 

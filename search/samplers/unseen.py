@@ -3,7 +3,7 @@
 Candidates are taken in their canonical form, so that what is the same network is never asked for twice.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -38,8 +38,7 @@ def distinct(
             candidate = _first_unseen(space, lambda: space.sample(rng), taken)
         if candidate is None:
             if rest is None:
-                sound = space.all_sound() if space.size <= ENUMERABLE else ()
-                rest = list(dict.fromkeys(map(space.canonical, sound)))
+                rest = list(dict.fromkeys(forms(space, space.all() if space.size <= ENUMERABLE else ())))
             rest = [c for c in rest if c not in taken]
             if not rest:
                 break
@@ -50,5 +49,10 @@ def distinct(
 
 
 def _first_unseen(space: Space, propose: Callable[[], Candidate], taken: set[Candidate]) -> Candidate | None:
-    sound = (candidate for candidate in (propose() for _ in range(TRIES)) if not space.flaw(candidate))
-    return next((candidate for candidate in map(space.canonical, sound) if candidate not in taken), None)
+    proposed = forms(space, (propose() for _ in range(TRIES)))
+    return next((candidate for candidate in proposed if candidate not in taken), None)
+
+
+def forms(space: Space, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    """The canonical forms of those candidates that can be networks, in order."""
+    return (space.canonical(candidate) for candidate in candidates if not space.flaw(candidate))
