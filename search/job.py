@@ -1,6 +1,6 @@
 """The job by a supernet: train it, search with its scores, train the finalists; each part can be resumed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,12 +16,13 @@ from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
 from results.folder import RunFolder
-from results.ledger import Ledger, Outcome
+from results.ledger import Ledger
 from search.config import Config, parse_time_schedule
 from search.finalists import Training, pick, train_finalist
 from search.goal import make_goal
 from search.halving import forget, halve
-from search.racing import dominated_by
+from search.loop import in_process
+from search.racing import Rivals, rivals_of
 from search.run import Job, Stage, search_stage
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
@@ -161,11 +162,11 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
 def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config, cache = job.config, PrefixCache(job.config.prefix_cache_mb)
 
-    def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
-        hopeless = dominated_by(history, job.goal) if config.racing else None
-        return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=hopeless)
+    def score(candidate: Candidate, rivals: Rivals | None) -> Score:
+        return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
 
-    search_stage(job, folder, ledger, stage, score)
+    brief = rivals_of(job.goal) if config.racing else lambda history: None
+    search_stage(job, folder, ledger, stage, in_process(score, brief))
 
 
 def _finalists(training: Training, config: Config, stage: Stage) -> None:

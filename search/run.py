@@ -24,13 +24,12 @@ from results.report import write_report
 from results.table import write_tables
 from search.config import Config, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
-from search.loop import Budget, search
+from search.loop import Budget, Runner, search
 from search.progress import stages
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
 from search.samplers.standing import misses
 from spaces import lookup
-from spaces.candidate import Score
 from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.find import file_of, is_file
 from spaces.space import Space
@@ -237,7 +236,7 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
     return folder
 
 
-def search_stage(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, score: Callable[..., Score]) -> str:
+def search_stage(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, runner: Runner) -> str:
     """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
 
     At the end it is kept how well a surrogate predicts what was found.
@@ -250,7 +249,7 @@ def search_stage(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, scor
         job.space,
         ledger,
         lookup(SAMPLERS, "sampler", config.sampler),
-        score,
+        runner,
         goal=job.goal,
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
         seed=config.seed,

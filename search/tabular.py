@@ -9,6 +9,7 @@ from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config
 from search.goal import WAYS, make_goal
+from search.loop import in_process
 from search.run import Job, Stage, search_stage
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown
@@ -42,7 +43,7 @@ def prepare(config: Config) -> Job:
     look_up = scorer(table, space, goal.objectives)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        search_stage(job, folder, ledger, stage, lambda candidate, history: look_up(candidate))
+        search_stage(job, folder, ledger, stage, in_process(lambda candidate, told: look_up(candidate)))
 
     return Job(
         config=replace(config, space=config.space or FLAT),
