@@ -295,9 +295,7 @@ def parse_search(args: Sequence[str]) -> Config:
     default = Config()
     idle = [name for name in WORKERS if name != "runner" and found[name] != getattr(default, name)]
     if found["runner"] == default.runner and idle:
-        raise OptionError(
-            f"{flag(idle[0])} {found[idle[0]]} is for several workers: give --runner ray, too, or drop it"
-        )
+        raise OptionError(f"{flag(idle[0])} {found[idle[0]]} is for several workers: add --runner ray, or drop it")
     for name in ("objectives", "reference", "table_blanks"):
         found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
     return Config(constraints=tuple(constraints), **found)

@@ -5,6 +5,7 @@ the object store. Scores go back in candidate order, so a ledger does not depend
 """
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ class Pool:
             self.came.popleft()
         wanted = min(self.cluster.workers or room(self.cluster, node_resources()), useful)
         for _ in range(len(self.workers), wanted):
-            actor = _actor(self.cluster).remote(self.load, self.parcel, self.cluster.threads, facts_of_process()())
+            actor = _actor(self.cluster).remote(self.load, self.parcel, facts_of_process()())
             self.workers.append(_Worker(actor, actor.start.remote(), now))
 
     def _ask(self, worker: _Worker, call: Any, batch: Dispatch) -> None:  # noqa: ANN401
@@ -141,7 +142,7 @@ class Pool:
         mine = worker.batch is batch
         try:
             answer = ray.get(call, timeout=0)
-        except ray.exceptions.RayTaskError as error:
+        except ray.exceptions.RayTaskError as error:  # an error that cannot travel
             if mine:
                 raise (error.cause or error) from None
         except ray.exceptions.RayError as error:
@@ -218,22 +219,27 @@ def _actor(cluster: Cluster) -> Any:  # noqa: ANN401
 class Scorer:
     """What runs in a worker's process."""
 
-    def __init__(self, load: Load, parcel: Any, threads: int, facts: dict[str, str]) -> None:  # noqa: ANN401
-        import torch
-
+    def __init__(self, load: Load, parcel: Any, facts: dict[str, str]) -> None:  # noqa: ANN401
         if problem := difference(facts, facts_of_process()()):
             raise ClusterError(f"a node that came later {problem}")
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.deterministic = True  # as the driver has it
         self._score = load(parcel)
 
     def start(self) -> None:
         """Answers once the worker is ready."""
 
-    def score(self, candidates: Sequence[Candidate], told: Any) -> tuple[list[Score], float]:  # noqa: ANN401
-        """Scores, in order, and how long they took."""
-        begun = time.perf_counter()
-        return [self._score(candidate, told) for candidate in candidates], time.perf_counter() - begun
+    def score(
+        self,
+        candidates: Sequence[Candidate],
+        told: Any,  # noqa: ANN401
+    ) -> tuple[list[Score], float, Exception | None]:
+        """Scores, in order, how long they took, and the error that they end with, if one is no candidate's fault."""
+        begun, scores = time.perf_counter(), []
+        try:
+            scores += (self._score(candidate, told) for candidate in candidates)
+        except Exception as error:
+            error.add_note(f"in a worker: {traceback.format_exc()}")
+            return scores, time.perf_counter() - begun, error
+        return scores, time.perf_counter() - begun, None
 
 
 def _reason(error: BaseException, timeout: float | None) -> str:
