@@ -7,7 +7,7 @@ the object store. Scores go back in candidate order, so a ledger does not depend
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,12 +42,14 @@ class Pool:
         load: makes the function that scores, ``score(candidate, told)``, in a worker, of what ``parcel`` holds.
         parcel: reference to that in the object store.
         fidelity: of a candidate that is failed for its workers' deaths.
+        facts: what a worker's process must agree with.
     """
 
     cluster: Cluster
     load: Load
     parcel: Any
     fidelity: str
+    facts: Mapping[str, str]
     workers: list[_Worker] = field(default_factory=list)
     pace: Pace = field(default_factory=Pace)
     lost: int = 0
@@ -72,13 +74,14 @@ class Pool:
             for worker in self.workers:
                 if worker.started and worker.call is None and (asked := batch.take(worker, len(self.workers))):
                     self._ask(worker, worker.actor.score.remote(asked, told), batch)
-            for worker in self._answered():
-                self._hear(worker, batch)
             self.queued = batch.unsent
             for score in batch.ready():
                 self.failed += score.state == "failed"
                 self.came.append(time.monotonic())
                 yield score
+            if not batch.finished:
+                for worker in self._answered():
+                    self._hear(worker, batch)
 
     def status(self) -> str:
         """For people: workers, throughput, queue, failures."""
@@ -94,24 +97,30 @@ class Pool:
 
     def close(self) -> None:
         """Ends all workers."""
-        import ray
-
-        for worker in self.workers:
-            ray.kill(worker.actor, no_restart=True)
-        self.workers.clear()
+        for worker in list(self.workers):
+            self._end(worker)
 
     def _look(self, useful: int) -> None:
-        """Now and then: starts workers where there is room for more, and ends those that take too long."""
+        """Now and then: starts workers where there is room for more, and gives up those that wait for lost room."""
         now = time.monotonic()
         if now - self.looked < LOOK:
             return
         self.looked = now
         while self.came and now - self.came[0] > WINDOW:
             self.came.popleft()
-        wanted = min(self.cluster.workers or room(self.cluster, node_resources()), useful)
-        for _ in range(len(self.workers), wanted):
-            actor = _actor(self.cluster).remote(self.load, self.parcel, facts_of_process()())
+        wanted = self.cluster.workers or room(self.cluster, node_resources())
+        waiting = [worker for worker in self.workers if not worker.started]
+        for worker in waiting[: max(0, len(self.workers) - wanted)]:  # a node is gone: it would wait for ever
+            self._end(worker)
+        for _ in range(len(self.workers), min(wanted, useful)):
+            actor = _actor(self.cluster).remote(self.load, self.parcel, self.facts)
             self.workers.append(_Worker(actor, actor.start.remote(), now))
+
+    def _end(self, worker: _Worker) -> None:
+        import ray
+
+        self.workers.remove(worker)
+        ray.kill(worker.actor, no_restart=True)
 
     def _ask(self, worker: _Worker, call: Any, batch: Dispatch) -> None:  # noqa: ANN401
         worker.call, worker.since, worker.batch = call, time.monotonic(), batch
@@ -147,8 +156,7 @@ class Pool:
                 raise (error.cause or error) from None
         except ray.exceptions.RayError as error:
             reason = _reason(error, self.cluster.candidate_timeout)
-            self.workers.remove(worker)
-            ray.kill(worker.actor, no_restart=True)
+            self._end(worker)
             if not worker.started:
                 self._false_start(reason)
                 return
@@ -198,7 +206,7 @@ def pooled(
         raise ClusterError(
             f"the object store of {cluster.object_store_mb} MiB cannot hold data and supernet: raise --object-store-mb"
         ) from error
-    pool = Pool(cluster=cluster, load=load, parcel=reference, fidelity=fidelity)
+    pool = Pool(cluster=cluster, load=load, parcel=reference, fidelity=fidelity, facts=facts_of_process()())
     try:
         yield lambda candidates, history: pool.run(candidates, brief(history)), pool.status
     finally:
@@ -219,7 +227,7 @@ def _actor(cluster: Cluster) -> Any:  # noqa: ANN401
 class Scorer:
     """What runs in a worker's process."""
 
-    def __init__(self, load: Load, parcel: Any, facts: dict[str, str]) -> None:  # noqa: ANN401
+    def __init__(self, load: Load, parcel: Any, facts: Mapping[str, str]) -> None:  # noqa: ANN401
         if problem := difference(facts, facts_of_process()()):
             raise ClusterError(f"a node that came later {problem}")
         self._score = load(parcel)

@@ -240,4 +240,4 @@ def test_a_node_that_is_lost_and_one_that_joins(ray_nodes, tmp_path):
         deadline = time.monotonic() + 30
         while not status().startswith("2 workers,") and time.monotonic() < deadline:
             list(run(numbered(2, seconds=0.1), []))
-        assert status().startswith("2 workers,")
+        assert status().startswith("2 workers,"), status()
