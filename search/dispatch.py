@@ -1,8 +1,9 @@
 """Dispatch: which worker gets which candidates of a batch, and what follows where a worker is lost.
 
-Each worker walks a stretch of its own through the tree of fillings, so that what it scores begins alike; one that is
-done takes the back half of the longest stretch left (work stealing: Blumofe and Leiserson, JACM 1999). What goes out at
-a time is sized by the time that candidates took. Here is no clock and no Ray: the same code runs in a simulation.
+Each worker walks a stretch of its own through the tree of fillings, so that what it scores begins alike. Stretches are
+given out from the front, for scores are told in order and those that come early must wait; when all are given out, who
+is done takes the back half of the longest (work stealing: Blumofe and Leiserson, JACM 1999). What goes out at a time is
+sized by the time that candidates took. Here is no clock and no Ray: the same code runs in a simulation.
 """
 
 import math
@@ -13,6 +14,7 @@ from spaces.candidate import Candidate, Score
 
 WORTH = 0.05  # seconds of work that a call should be worth, against the millisecond that it costs
 ENOUGH = 0.25  # seconds of work a call at most, so that results keep coming and little is lost with a worker
+STRETCH = 32  # candidates, or what is left if that is little, or one call's if that is more
 NEW = 0.3  # weight of the newest call in the pace
 
 
@@ -113,10 +115,14 @@ class Dispatch:
     def _cut(self, worker: Hashable, workers: int) -> range:
         """The next call of a worker: the beginning of its own stretch, of nobody's, or of one that it steals."""
         own = next((stretch for stretch in self._stretches if stretch.owner == worker), None)
-        if own is None:
-            own = next((stretch for stretch in self._stretches if stretch.owner is None), None)
-        if own is None and self._stretches:
-            own = self._steal(max(self._stretches, key=len))
+        free = min((s for s in self._stretches if s.owner is None), key=lambda s: s.start, default=None)
+        if own is None and free is not None:
+            length = max(self._size(workers), min(STRETCH, math.ceil(len(free) / (2 * workers))))
+            own = self._split(free, range(free.start + length, free.start + length + length // 3 + 1))[0]
+        elif own is None and self._stretches:
+            longest = max(self._stretches, key=len)
+            middle, reach = (longest.start + longest.stop) // 2, len(longest) // 6
+            own = self._split(longest, range(middle - reach, middle + reach + 1))[1]
         if own is None:
             return range(0)
         own.owner = worker
@@ -135,17 +141,17 @@ class Dispatch:
         least = min(math.ceil(worth), math.ceil(open_ / workers))
         return max(least, min(int(self._longest / self._pace.seconds), self.unsent // (2 * workers)), 1)
 
-    def _steal(self, stretch: _Stretch) -> _Stretch:
-        """The back half of a stretch, cut near its middle where neighbours have the least in common."""
-        if len(stretch) == 1:
-            return stretch
-        middle, reach = (stretch.start + stretch.stop) // 2, len(stretch) // 6
-        places = range(max(middle - reach, stretch.start + 1), min(middle + reach, stretch.stop - 1) + 1)
-        cut = min(places, key=lambda place: (self._common(place), abs(place - middle)))
-        back = _Stretch(cut, stretch.stop, None)
+    def _split(self, stretch: _Stretch, places: range) -> tuple[_Stretch, _Stretch]:
+        """A stretch in two, cut at the one of some places where neighbours have the least in common; or as it is."""
+        inside = [place for place in places if stretch.start < place < stretch.stop]
+        if not inside:
+            return stretch, stretch
+        middle = (inside[0] + inside[-1]) / 2
+        cut = min(inside, key=lambda place: (self._common(place), abs(place - middle)))
+        back = _Stretch(cut, stretch.stop, stretch.owner)
         stretch.stop = cut
         self._stretches.append(back)
-        return back
+        return stretch, back
 
     def _common(self, place: int) -> int:
         """How many blanks the candidate at a place, from the first on, shares with the one before it."""

@@ -185,8 +185,9 @@ def simulate(name: str, sampler: str, workers: int, candidates: int, batch: int,
             told = list(dispatch.ready())
             came -= len(told)
             held = max(held, came)
+            if dispatch.finished:
+                asked_at = time.perf_counter()
             yield from told
-        asked_at = time.perf_counter()
 
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "ledger.jsonl") as ledger:
         begun = time.perf_counter()

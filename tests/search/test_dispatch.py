@@ -92,7 +92,7 @@ def test_a_call_is_worth_sending_and_not_too_long(seconds, least, most):
 
 def test_the_last_calls_are_small_enough_that_all_workers_end_together():
     batch = Dispatch(candidates(40), pace=Pace(seconds=0.01), retries=0)
-    assert [len(batch.take(worker, 4)) for worker in range(4)] == [5, 5, 5, 5]
+    assert {len(batch.take(worker, 4)) for worker in range(4)} <= {3, 4, 5}
     alone = Dispatch(candidates(8), pace=Pace(seconds=0.001), retries=0)
     assert {len(alone.take(worker, 4)) for worker in range(4)} <= {1, 2}  # not all eight to the first
 
@@ -103,19 +103,34 @@ def test_a_candidate_timeout_bounds_a_call():
 
 
 def test_workers_walk_subtrees_of_their_own():
-    """27 candidates below each value of the first blank, three workers: whoever steals begins where a subtree does."""
+    """27 candidates below each value of the first blank, three workers: each begins where a subtree does."""
     asked = candidates(81)
     batch = Dispatch(asked, pace=Pace(seconds=1.0), retries=0)
     first = {worker: batch.take(worker, 3)[0] for worker in "abc"}
     starts = sorted(asked.index(candidate) for candidate in first.values())
     assert starts[0] == 0
-    assert all(start % 9 == 0 for start in starts)
+    assert all(start % 3 == 0 for start in starts)
     for _ in range(5):
         for worker in "abc":
             batch.done(worker, [score_of(0)], 1.0)
             following = batch.take(worker, 3)[0]
             assert asked.index(following) == asked.index(first[worker]) + 1
             first[worker] = following
+
+
+def test_few_scores_have_to_wait_for_their_turn():
+    """Eight workers of the same pace and a long batch: what is out of order is a stretch or so of each."""
+    asked = candidates(5000, blanks=8)
+    batch, busy, came, told, waiting = Dispatch(asked, pace=Pace(seconds=1.0), retries=0), {}, 0, 0, 0
+    while not batch.finished:
+        busy |= {worker: call for worker in range(8) if worker not in busy and (call := batch.take(worker, 8))}
+        for worker, call in list(busy.items()):
+            batch.done(worker, [score_of(0)] * len(call), float(len(call)))
+            came += len(call)
+            del busy[worker]
+        told += len(list(batch.ready()))
+        waiting = max(waiting, came - told)
+    assert waiting <= 8 * 50
 
 
 def test_the_pace_follows_what_is_measured():
