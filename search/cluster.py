@@ -120,9 +120,10 @@ def connected(cluster: Cluster) -> Iterator[None]:
 
 
 def check(cluster: Cluster) -> None:
-    """Raises ClusterError unless some node can hold a worker, and all nodes have our versions."""
+    """Raises ClusterError unless some node can hold a worker, and the nodes of a cluster that is joined are like ours."""
     check_room(cluster, [*node_resources(), *_coming()])
-    check_versions()
+    if cluster.address is not None:
+        check_versions()
 
 
 def node_resources() -> list[dict[str, float]]:
@@ -157,7 +158,10 @@ def check_room(cluster: Cluster, nodes: Sequence[Mapping[str, float]]) -> None:
 
 
 def check_versions() -> None:
-    """Raises ClusterError where a node lacks a package, or has another version than this process."""
+    """Raises ClusterError where a node lacks a package, or has another version than this process; or none answers.
+
+    One that is slow to answer, or joins later, is asked again when a worker starts there.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -168,11 +172,10 @@ def check_versions() -> None:
         remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
         for node in nodes
     }
-    ready, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
-    for answer in waiting:
-        raise ClusterError(
-            f"node {_name(asked[answer])} starts no worker within {PATIENCE:g} seconds: mend or remove it"
-        )
+    ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
+    if not ready:
+        names = ", ".join(map(_name, nodes[:3]))
+        raise ClusterError(f"no node starts a worker within {PATIENCE:g} seconds ({names}): mend or remove what hangs")
     for answer in ready:
         try:
             theirs = ray.get(answer)
