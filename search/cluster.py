@@ -120,7 +120,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
 
 
 def check(cluster: Cluster) -> None:
-    """Raises ClusterError unless some node can hold a worker, and the nodes of a cluster that is joined are like ours."""
+    """Raises ClusterError unless some node can hold a worker, and nodes that are joined have our versions."""
     check_room(cluster, [*node_resources(), *_coming()])
     if cluster.address is not None:
         check_versions()
