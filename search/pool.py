@@ -256,7 +256,6 @@ def _reason(error: BaseException, timeout: float | None) -> str:
 
     if isinstance(error, ray.exceptions.GetTimeoutError):
         return f"no score within {timeout:g} seconds (--candidate-timeout)"
-    text = " ".join(str(error).split())
-    if "creation task" in text or "__init__" in text:
-        return text[-300:]
+    if "creation task" in (text := str(error)):
+        return text.strip().splitlines()[-1][-300:]
     return "the worker died"
