@@ -164,6 +164,13 @@ def search_parser() -> Parser:
         help="the worst that is of interest in each objective: the hypervolume is measured from there (default: none)",
     )
     goal.add_argument(
+        "--fidelities",
+        default="",
+        metavar="X:A=B,...",
+        help="of a table: after a share X of its cost, a network shows column B for objective A, as 0.2:acc=acc_ep20; "
+        "parts steer, what looks poor is given up, --candidates full evaluations are paid for (default: none)",
+    )
+    goal.add_argument(
         "--max", action="append", default=[], metavar="COLUMN=X", help="only candidates with at most X; may be repeated"
     )
     goal.add_argument(
@@ -296,7 +303,7 @@ def parse_search(args: Sequence[str]) -> Config:
     idle = [name for name in WORKERS if name != "runner" and found[name] != getattr(default, name)]
     if found["runner"] == default.runner and idle:
         raise OptionError(f"{flag(idle[0])} {found[idle[0]]} is for several workers: add --runner ray, or drop it")
-    for name in ("objectives", "reference", "table_blanks"):
+    for name in ("objectives", "reference", "fidelities", "table_blanks"):
         found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
     return Config(constraints=tuple(constraints), **found)
 

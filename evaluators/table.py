@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 
+from evaluators.ladder import COST, Ladder, price
 from spaces.candidate import METRICS, Candidate, Score, Value, is_taken
 from spaces.errors import OptionError, SpaceError, TaskError, unknown
 from spaces.files import reason
@@ -82,6 +83,7 @@ def read_table(
     blanks: Mapping[str, Sequence[Value] | None],
     objectives: Sequence[str],
     constraints: Sequence[str] = (),
+    readings: Sequence[str] = (),
 ) -> Table:
     """Reads what a search needs of a table, and checks it.
 
@@ -90,6 +92,7 @@ def read_table(
         blanks: columns that name a candidate, each with the values that it may have; None for those that it has.
         objectives: columns to search by; they must vary.
         constraints: columns that are bounded.
+        readings: columns that stand for objectives on lower rungs.
 
     Raises:
         TaskError: the file cannot be read, is empty, or rows of one candidate disagree.
@@ -101,7 +104,7 @@ def read_table(
         raise OptionError(
             f"blank {missing[0]!r} is no column of table {str(path)!r}{also}: {unknown('column', missing[0], header)}"
         )
-    wanted = list(dict.fromkeys((*objectives, *constraints)))
+    wanted = list(dict.fromkeys((*objectives, *constraints, *readings)))
     for name in wanted:
         if name not in header:
             raise OptionError(f"{name!r} is no column of table {str(path)!r}: {unknown('column', name, header)}")
@@ -114,9 +117,9 @@ def read_table(
     if frame.empty:
         raise TaskError(f"table {str(path)!r} has a header but no row: give a table of trained candidates")
     values = {name: _blank(frame[name].tolist(), name, path, options) for name, options in blanks.items()}
-    figures = {}
+    figures, needed = {}, {*objectives, *constraints, *readings}
     for name in wanted:
-        found = _figures(frame[name].tolist(), name, path, needed=name in objectives or name in constraints)
+        found = _figures(frame[name].tolist(), name, path, needed=name in needed)
         if found is not None:
             figures[name] = found
     for name in objectives:
@@ -145,10 +148,12 @@ def flat_space(table: Table) -> Space:
     )
 
 
-def scorer(table: Table, space: Space, objectives: Sequence[str]) -> Callable[[Candidate], Score]:
+def scorer(table: Table, space: Space, objectives: Sequence[str], ladder: Ladder = ()) -> Callable[..., Score]:
     """The function that scores a candidate of a space by its row: fidelity ``trained``, in no time.
 
-    A candidate that cannot be a network, or has no row, is infeasible; one whose row lacks an objective has failed.
+    It is called as ``score(candidate, passed)`` with the number of rungs of a ladder that the candidate has passed, by
+    default none; what it gives on a rung is ``pruned``. A candidate that cannot be a network, or has no row, is
+    infeasible; one whose row lacks an objective has failed.
     Equal tables give equal scores, whatever the name of the file.
 
     Raises:
@@ -159,18 +164,28 @@ def scorer(table: Table, space: Space, objectives: Sequence[str]) -> Callable[[C
     if not any(all(value in known for value, known in zip(key, options, strict=True)) for key in rows):
         raise OptionError(f"no row of table {str(table.path)!r} is a candidate of space {space.name!r}: give another")
 
-    def score(candidate: Candidate) -> Score:
+    hidden = {column for rung in ladder for column in rung.readings.values()} - set(objectives)
+
+    def score(candidate: Candidate, passed: int = 0) -> Score:
         if flaw := space.flaw(candidate):
             return Score(state="infeasible", fidelity="trained", error=flaw)
         row = rows.get(tuple(candidate[name] for name in table.blanks))
         if row is None:
             return Score(state="infeasible", fidelity="trained", error="the table has no row of this candidate")
-        found = {name: float(values[row]) for name, values in table.figures.items() if math.isfinite(values[row])}
+        rung = ladder[passed] if passed < len(ladder) else None
+        readings = rung.readings if rung else {}
+        seen = {name: values[row] for name, values in table.figures.items() if name not in hidden}
+        seen |= {name: table.figures[column][row] for name, column in readings.items()}
+        found = {name: float(value) for name, value in seen.items() if math.isfinite(value)}
         fields = {name: int(found[name]) if name in WHOLE else found[name] for name in METRICS if name in found}
         columns = {name: value for name, value in found.items() if name not in fields}
+        columns |= {COST: price(ladder, passed)} if ladder else {}
         lacking = [name for name in objectives if name not in found]
         error = f"row {row + 1} of the table has no {', '.join(lacking)}" if lacking else ""
-        return Score(state="failed" if lacking else "ok", fidelity="trained", columns=columns, error=error, **fields)
+        if rung and not lacking:
+            error = f"a share of {rung.share:g} is paid: {', '.join(f'{n} is {c}' for n, c in readings.items())}"
+        state = "failed" if lacking else "pruned" if rung else "ok"
+        return Score(state=state, fidelity="trained", columns=columns, error=error, **fields)
 
     return score
 

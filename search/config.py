@@ -72,6 +72,7 @@ class Config:
     objectives: tuple[str, ...] = ("accuracy", "spikes", "energy_nj")
     constraints: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
+    fidelities: tuple[str, ...] = ()
     candidates: int = 200
     minutes: float | None = None
     batch: int = 20
@@ -127,6 +128,13 @@ class Config:
                 f"--finalist-pool {self.finalist_pool} is thinned out during the training: give --finalist-epochs 2 or "
                 f"more, not {self.finalist_epochs}"
             )
+        if self.fidelities and self.table is None:
+            raise OptionError("--fidelities names columns of a table: give its file with --table")
+        if self.fidelities and self.sampler not in LADDER_SAMPLERS:
+            raise OptionError(
+                f"--sampler {self.sampler} cannot tell what a part of an evaluation says of the whole: with "
+                f"--fidelities take {', '.join(LADDER_SAMPLERS)}"
+            )
         if self.table_blanks and self.table is None:
             raise OptionError("--table-blanks names columns of a table: give its file with --table")
         if self.table_blanks and self.space not in (None, "table"):
@@ -140,6 +148,7 @@ class Config:
         return {name: value for name, value in to_json(self).items() if name not in NOT_MATCHED}
 
 
+LADDER_SAMPLERS = ("dual", "joint", "auto")
 RANGES = {
     "width": (1, 4096),
     "timesteps": (1, 1024),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from evaluators.ladder import Ladder, parse_ladder
 from search.config import Config
 from spaces.candidate import METRICS, Frozen, Score
 from spaces.errors import OptionError, unknown
@@ -44,6 +45,7 @@ class Goal:
         constraints: bounds on columns.
         spike_weight: evolution's.
         reference: value of each objective at the reference point of the hypervolume; empty if there is none.
+        ladder: rungs on which candidates are paid for in parts; empty where each is paid for at once.
 
     Raises:
         OptionError: an objective is spelled wrongly or twice, or the reference point leaves one out.
@@ -54,6 +56,7 @@ class Goal:
     constraints: tuple[Constraint, ...] = ()
     spike_weight: float = -0.08
     reference: Mapping[str, float] = field(default_factory=dict)
+    ladder: Ladder = ()
 
     def __post_init__(self) -> None:
         if not self.senses:
@@ -125,6 +128,7 @@ def make_goal(config: Config, known: Sequence[str] = METRICS) -> Goal:
         spike_weight=config.spike_weight,
         reference=parse_reference(config.reference),
     )
+    goal = replace(goal, ladder=parse_ladder(config.fidelities, goal.objectives))
     for name in goal.objectives:
         if name not in known:
             raise OptionError(f"--objectives: {unknown('objective', name, known)}")

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evaluators.ladder import cost, price
 from results.front import spread
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
+from search.rungs import affordable, rungs_passed
 from search.samplers import Sampler
 from spaces.candidate import COUNT_LIKE, Candidate, Score
 from spaces.errors import LedgerError
@@ -23,7 +25,10 @@ Brief = Callable[[Sequence[Outcome]], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """When to stop: after ``candidates`` scores, or ``minutes`` of scoring; asked for ``batch`` at a time."""
+    """When to stop: after ``candidates`` scores, or ``minutes`` of scoring; asked for ``batch`` at a time.
+
+    Where the goal has a ladder, ``candidates`` full evaluations may be paid for, in parts.
+    """
 
     candidates: int
     minutes: float | None = None
@@ -74,14 +79,20 @@ def search(
     batch = searched[-1].batch if searched else 0
     seconds = sum(outcome.score.seconds for outcome in searched)
     begun = sum(outcome.batch == batch for outcome in searched)
+    least = min(price(goal.ladder, passed) for passed in range(len(goal.ladder) + 1))
+    paid, counted = 0.0, 0
     while True:
         whole = len(searched) - begun
         history, done = searched[:whole], searched[whole:]
-        n = min(budget.batch, budget.candidates - whole)
-        if n <= 0:
-            return f"{len(searched)} candidates scored, as asked"
-        asked = ask(space, sampler, earlier, history, n, seed=derive(seed, "sampler", batch), goal=goal)
-        asked = sorted(asked, key=space.place)
+        paid, counted = paid + sum(cost(outcome.score) for outcome in searched[counted:whole]), whole
+        left = budget.candidates - paid
+        asked = []
+        if n := min(budget.batch, int(left / least + 1e-9)):
+            asked = ask(space, sampler, earlier, history, n, seed=derive(seed, "sampler", batch), goal=goal)
+        within = affordable(asked, left, rungs_passed(history), goal.ladder) if goal.ladder else asked
+        if not n or (asked and not within):
+            return f"{len(searched)} candidates scored, as asked" if not goal.ladder else _ladder_end(searched, paid)
+        asked = sorted(within, key=space.place)
         if [outcome.candidate for outcome in done] != asked[: len(done)]:
             raise LedgerError(
                 f"batch {batch} of the ledger is not what this search asks for: it is of another version, or edited; "
@@ -101,6 +112,12 @@ def search(
             seconds += result.seconds
             on_outcome(searched[-1])
         batch, begun = batch + 1, 0
+
+
+def _ladder_end(searched: Sequence[Outcome], paid: float) -> str:
+    whole = sum(outcome.score.state != "pruned" for outcome in searched)
+    begun = len({outcome.candidate for outcome in searched})
+    return f"{begun} candidates begun and {whole} of them scored to the end for {paid:.4g} evaluations, as asked"
 
 
 def ask(

@@ -15,7 +15,8 @@ from results.ledger import Outcome
 from results.predicted import Forecast, Predicted, read_predicted, write_predicted
 from results.trust import agreement
 from search.goal import Goal
-from search.samplers.bayes import informative, scale_of
+from search.samplers.bayes import informative
+from search.samplers.modelled import scale_of
 from search.samplers.standing import usable
 from search.samplers.surrogate import Belief, Points, encoder, fit, one_thread
 from spaces.errors import RunError

@@ -17,12 +17,13 @@ from typing import Any
 from optuna.distributions import distribution_to_json, json_to_distribution
 from rich.console import Console
 
+from evaluators.ladder import cost
 from results.earlier import read_earlier, to_lines
 from results.folder import RunFolder, create_or_open, default_path, lock, open_existing
 from results.ledger import Ledger, Outcome, read
 from results.report import write_report
 from results.table import write_tables
-from search.config import Config, from_json, to_json
+from search.config import LADDER_SAMPLERS, Config, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, Runner, search
 from search.progress import Stage, stages
@@ -77,7 +78,7 @@ def prepare(config: Config) -> Job:
     job = prepare_by(config)
     if config.sampler != AUTO:
         return job
-    name, why = choose(job.space, config.candidates)
+    name, why = choose(job.space, config.candidates, LADDER_SAMPLERS if config.fidelities else tuple(SAMPLERS))
     return replace(job, config=replace(job.config, sampler=name), sampler=why)
 
 
@@ -256,7 +257,14 @@ def search_stage(
     config = job.config
     total = min(config.candidates, int(min(job.space.size, 2**62)))
     tell = stage("search", "candidates", status)
-    tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
+    paid = sum(cost(outcome.score) for outcome in ledger.outcomes if outcome.batch >= 0)
+    tell(int(paid), total)
+
+    def on_outcome(outcome: Outcome) -> None:
+        nonlocal paid
+        paid += cost(outcome.score)
+        tell(int(paid), total)
+
     ended = search(
         job.space,
         ledger,
@@ -266,7 +274,7 @@ def search_stage(
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
         seed=config.seed,
         earlier=job.earlier,
-        on_outcome=lambda outcome: tell(outcome.number + 1, total),
+        on_outcome=on_outcome,
     )
     from search.predictor import keep_predicted  # torch, which a search in a table may do without till here
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from evaluators.ladder import COST
 from evaluators.table import flat_space, numeric_columns, read_table, scorer, table_columns
 from results.folder import RunFolder
 from results.ledger import Ledger
@@ -12,6 +13,7 @@ from search.goal import WAYS, make_goal
 from search.loop import in_process
 from search.progress import Stage
 from search.run import Job, search_stage
+from search.rungs import rungs_passed
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown
 from spaces.find import make_space
@@ -41,12 +43,18 @@ def prepare(config: Config) -> Job:
         space, used = make_space(config.space, options=made_with, compiled=config.compile)
         config, options = replace(config, **used), {name: space.options(name) for name in space.blanks}
     constraints = [constraint.metric for constraint in goal.constraints]
-    table = read_table(config.table, blanks=options, objectives=goal.objectives, constraints=constraints)
+    readings = [column for rung in goal.ladder for column in rung.readings.values()]
+    if readings and COST in (*goal.columns, *readings):
+        raise OptionError(f"column {COST!r}: with --fidelities this is what a score cost; rename it in the table")
+    table = read_table(
+        config.table, blanks=options, objectives=goal.objectives, constraints=constraints, readings=readings
+    )
     space = space or flat_space(table)
-    look_up = scorer(table, space, goal.objectives)
+    look_up = scorer(table, space, goal.objectives, goal.ladder)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        search_stage(job, folder, ledger, stage, in_process(lambda candidate, told: look_up(candidate)))
+        runner = in_process(lambda candidate, passed: look_up(candidate, passed[candidate]), rungs_passed)
+        search_stage(job, folder, ledger, stage, runner)
 
     return Job(
         config=replace(config, space=config.space or FLAT),

@@ -1,6 +1,6 @@
 """The sampler for a space and a budget: the first rule that holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spaces.space import Space
 
@@ -22,6 +22,8 @@ RULES: tuple[tuple[str, str, Callable[[Space, int], bool]], ...] = (  # sampler,
 )
 
 
-def choose(space: Space, candidates: int) -> tuple[str, str]:
-    """The name of the sampler for ``candidates`` scores in a space, and why, in words."""
-    return next((name, f"{name}, chosen by {AUTO}: {why}") for name, why, holds in RULES if holds(space, candidates))
+def choose(space: Space, candidates: int, among: Sequence[str]) -> tuple[str, str]:
+    """The name of the sampler for ``candidates`` scores in a space, one of those named, and why, in words."""
+    fit = [(name, why) for name, why, holds in RULES if name in among and holds(space, candidates)]
+    name, why = fit[0]
+    return name, f"{name}, chosen by {AUTO}: {why}"

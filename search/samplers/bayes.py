@@ -6,25 +6,33 @@ draws, crossings and neighbours of the front; twice, neighbours of its most prom
 from the pool one by one: the largest expected hypervolume improvement (``improvement``) times the probability of
 keeping all constraints; what is picked counts as measured at its mean (a kriging believer: Ginsbourger et al., 2010).
 
+On a ladder, candidates that were paid for in part and not given up are options, too. Their readings are calibrated by
+those that went to the end and teach the model, with the variance that this leaves; what one of them will come to joins
+what the model says without it and its own reading. The option of the largest expected improvement for its price is
+taken: the rest of the way for what was begun, and for a new one somewhat less than all of it, since not all go to the
+end.
+
 The hypervolume is that of the goal's reference point, in the objectives' own units. Without one it is measured from the
 worst seen, counts on a log scale. Which figures are modelled by their logarithm: counts, and what is more likely so.
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from results.front import pareto_mask, ranks, spread
 from results.ledger import Outcome
 from search.goal import Goal
+from search.rungs import is_partial, latest, rungs_passed
 from search.samplers.improvement import Boxes, Gain, boxes, expected_improvement, without
+from search.samplers.modelled import scale_of
 from search.samplers.nsga2 import move
+from search.samplers.partial import Ahead, as_at_the_end, joined
 from search.samplers.standing import usable, violations
 from search.samplers.surrogate import Belief, encoder, fit, one_thread, probability_above
 from search.samplers.unseen import distinct, forms
-from spaces.candidate import COUNT_LIKE, Candidate, Value
+from spaces.candidate import Candidate, Value
 from spaces.seeds import numpy_generator
 from spaces.space import Space, draw_blank
 
@@ -35,9 +43,9 @@ BASES = 16  # points of the front that the pool is laid around
 UNIFORM = 1000
 AROUND = 40  # neighbours and crossings of each base
 ROUNDS = 2
+BEGINNING = 0.8  # price of a new candidate, in full evaluations, where some are given up on the way
 PROMISING = 16
 SHORTLIST = 400  # of the pool, for the picks of a batch
-OUTLIER = 8.0  # median absolute deviations on the bad side, beyond which all is equally bad
 
 
 def propose(
@@ -46,57 +54,13 @@ def propose(
     """``n`` unseen candidates, that differ from points of the front in ``blanks``; random until there is a model."""
     rng = numpy_generator(seed, "bayes")
     seen = [outcome.candidate for outcome in history]
-    learnt = usable(history, goal)
-    if len(learnt) < START:
-        return distinct(space, seen, n, rng)
+    learnt = usable(latest(history), goal)
+    if len(learnt) - sum(map(is_partial, learnt)) < START:
+        begun = [outcome.candidate for outcome in learnt if is_partial(outcome)][:n]
+        return begun + distinct(space, seen, n - len(begun), rng)
     with one_thread():
         chosen = _Search(space, history, learnt, goal, blanks, rng).batch(n)
     return chosen + distinct(space, seen + chosen, n - len(chosen), rng)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How a figure is modelled and what it is worth.
-
-    Attributes:
-        name: of the figure.
-        sense: +1 to maximise, -1 to minimise.
-        logarithm: whether its logarithm is modelled.
-        worth_logarithm: whether the hypervolume is measured in its logarithm, too.
-    """
-
-    name: str
-    sense: int
-    logarithm: bool
-    worth_logarithm: bool
-
-    def modelled(self, values: np.ndarray) -> np.ndarray:
-        """Figures as they are modelled; far outliers on the bad side are drawn in."""
-        values = np.log(values) if self.logarithm else values
-        middle = np.median(values)
-        reach = OUTLIER * np.median(np.abs(values - middle))
-        if reach == 0:
-            return values
-        return np.maximum(values, middle - reach) if self.sense > 0 else np.minimum(values, middle + reach)
-
-    def gains(self, values: np.ndarray) -> np.ndarray:
-        """What figures are worth: the more the better."""
-        return self.sense * (np.log(values) if self.worth_logarithm else values)
-
-
-def scale_of(name: str, sense: int, values: np.ndarray, *, own_units: bool) -> Scale:
-    """The scale of a figure with these values: see the module."""
-    positive = bool((values > 0).all())
-    logarithm = positive and (name in COUNT_LIKE or _more_likely_log(values))
-    return Scale(
-        name=name, sense=sense, logarithm=logarithm, worth_logarithm=logarithm and name in COUNT_LIKE and not own_units
-    )
-
-
-def _more_likely_log(values: np.ndarray) -> bool:
-    """Whether a log-normal explains values better than a normal (Box and Cox, 1964, at 0 and 1)."""
-    logs = np.log(values)
-    return bool(min(values.std(), logs.std()) > 0 and math.log(logs.std()) + logs.mean() < math.log(values.std()))
 
 
 def informative(values: np.ndarray, senses: Sequence[int], most: int) -> np.ndarray:
@@ -123,9 +87,10 @@ class _Search:
         self.space, self.goal, self.blanks, self.rng = space, goal, blanks, rng
         self.taken = {space.canonical(outcome.candidate) for outcome in history}
         values = goal.values([outcome.score for outcome in usable])
+        full = np.array([not is_partial(outcome) for outcome in usable])
         own_units = bool(goal.reference)
         self.scales = [
-            scale_of(name, sense, values[:, j], own_units=own_units)
+            scale_of(name, sense, values[full, j], own_units=own_units)
             for j, (name, sense) in enumerate(zip(goal.objectives, goal.senses, strict=True))
         ]
         gains = np.stack([scale.gains(values[:, j]) for j, scale in enumerate(self.scales)], axis=1)
@@ -136,7 +101,7 @@ class _Search:
         if len(corners) > CORNERS:
             log = [scale.logarithm for scale in self.scales]
             corners = corners[spread(values[corners], goal.senses, CORNERS, log=log)]
-        self.left = boxes(gains[corners], self._reference(values))
+        self.left = boxes(gains[corners], self._reference(values[full]))
         self.bases = self._bases(usable, values, on_front)
         self.learn(usable, values, history)
 
@@ -166,19 +131,28 @@ class _Search:
         self.pool = self._unseen(self._laid_out(uniform))
         self.encode = encoder(self.space, [*self.pool, *(outcome.candidate for outcome in usable)])
         places = informative(values, self.goal.senses, MOST)
-        points = self.encode([usable[place].candidate for place in places])
-        self.processes = [fit(points, scale.modelled(values[:, j])[places]) for j, scale in enumerate(self.scales)]
+        learnt = [usable[place] for place in places]
+        points = self.encode([outcome.candidate for outcome in learnt])
+        passed, kept = rungs_passed(history), violations(learnt, self.goal) == 0
+        begun = [i for i, outcome in enumerate(learnt) if is_partial(outcome) and kept[i]]
+        self.begun = [learnt[i].candidate for i in begun]
+        self.rest = [1 - self.goal.ladder[passed[candidate] - 1].share for candidate in self.begun]
+        self.processes, self.ahead = [], []
+        for scale in self.scales:
+            figures, extra = (of[places] for of in as_at_the_end(usable, history, self.goal.ladder, scale))
+            self.processes.append(fit(points, figures, extra))
+            self.ahead.append(joined(self.processes[-1], figures, extra, begun))
         self.bounds = []
         for constraint in self.goal.constraints:
             figures = np.array([outcome.score.figure(constraint.metric) for outcome in usable], dtype=float)
             scale = scale_of(constraint.metric, -1 if constraint.most else 1, figures, own_units=False)
             bound = math.log(max(constraint.bound, 1e-300)) if scale.logarithm else constraint.bound
             self.bounds.append((fit(points, scale.modelled(figures)[places]), scale.sense, bound))
-        usables = {outcome.number for outcome in usable}
-        labels = np.array([outcome.number in usables for outcome in history], dtype=float)
+        usables, last = {outcome.number for outcome in usable}, latest(history)
+        labels = np.array([outcome.number in usables for outcome in last], dtype=float)
         if not labels.all():
             some = informative(labels[:, None], [-1], MOST)  # the unusable are the rarer
-            self.bounds.append((fit(self.encode([history[i].candidate for i in some]), labels[some]), 1, 0.5))
+            self.bounds.append((fit(self.encode([last[i].candidate for i in some]), labels[some]), 1, 0.5))
 
     def batch(self, n: int) -> list[Candidate]:
         """Up to ``n`` distinct unseen candidates, the most promising first."""
@@ -192,21 +166,25 @@ class _Search:
             pool, promise = pool + grown, np.append(promise, self._promise(self._beliefs(grown), self.left))
         pool = [pool[int(i)] for i in np.argsort(-promise, kind="stable")[: max(SHORTLIST, 2 * n)]]
         beliefs, left, chosen = self._beliefs(pool), self.left, []
-        for _ in range(min(n, len(pool))):
-            promise = self._promise(beliefs, left)
+        options, begun = [*pool, *self.begun], self._gains(self.ahead)
+        prices = np.array([BEGINNING] * len(pool) + self.rest)
+        for _ in range(min(n, len(options))):
+            promise = np.append(self._promise(beliefs, left), expected_improvement(begun, left)) / prices
             promise[chosen] = -1.0
             index = int(promise.argmax())
             chosen.append(index)
-            left = without(left, np.array([gain.expected()[index] for gain in self._gains(beliefs)]))
-            for belief in beliefs:
+            new = index < len(pool)
+            gains, at = (self._gains(beliefs), index) if new else (begun, index - len(pool))
+            left = without(left, np.array([gain.expected()[at] for gain in gains]))
+            for belief in beliefs if new else ():
                 belief.take(index)
-        return [pool[index] for index in chosen]
+        return [options[index] for index in chosen]
 
     def _beliefs(self, pool: Sequence[Candidate]) -> list[Belief]:
         points = self.encode(pool)
         return [Belief(process, points) for process in (*self.processes, *(process for process, _, _ in self.bounds))]
 
-    def _gains(self, beliefs: Sequence[Belief]) -> list[Gain]:
+    def _gains(self, beliefs: Sequence[Belief | Ahead]) -> list[Gain]:
         return [
             Gain(
                 mean=belief.mean,

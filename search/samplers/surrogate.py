@@ -193,9 +193,24 @@ class Process:
         """Variance of a measurement around f."""
         return float(self.logs["noise"].exp()) + JITTER
 
+    def without(self, places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance [places] that the others leave to the values at some of the points, noise included.
 
-def fit(points: Points, values: np.ndarray, *, iterations: int = ITERATIONS) -> Process:
+        Source: Rasmussen and Williams, 2006, equation 5.12.
+        """
+        with torch.no_grad():
+            precision = torch.cholesky_inverse(self.factor).diagonal()[list(places)]
+            value = (self.factor @ (self.factor.T @ self.weights))[list(places), 0]
+            mean = value - self.weights[list(places), 0] / precision
+        return self.shift + self.scale * mean.numpy(), self.scale**2 / precision.numpy()
+
+
+def fit(
+    points: Points, values: np.ndarray, extra: np.ndarray | None = None, *, iterations: int = ITERATIONS
+) -> Process:
     """The process that explains ``values`` [n] at ``points`` best, as far as so many iterations of L-BFGS find it.
+
+    ``extra`` [n] is the variance of each value beyond the noise that all have.
 
     Of many points the hyperparameters are learnt from some, evenly taken; the process holds all of them.
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.25, 2.26 and 5.8.
@@ -206,19 +221,20 @@ def fit(points: Points, values: np.ndarray, *, iterations: int = ITERATIONS) -> 
     y = torch.tensor((values - shift) / scale)[:, None]
     some = np.linspace(0, len(points) - 1, min(len(points), LEARNT)).astype(int)
     fewer, known = points[some], priors(points)
+    more = torch.zeros(len(points), dtype=torch.float64) if extra is None else torch.tensor(extra / scale**2)
     mean = torch.cat([prior.mean for prior in known.values()])
     spread = torch.cat([torch.full_like(prior.mean, prior.spread) for prior in known.values()])
 
     def split(flat: Tensor) -> Hyperparameters:
         return dict(zip(known, flat.split([len(prior.mean) for prior in known.values()]), strict=True))
 
-    def factorise(logs: Hyperparameters, held: Points) -> Tensor:
-        noise = (logs["noise"].exp() + JITTER) * torch.eye(len(held), dtype=torch.float64)
+    def factorise(logs: Hyperparameters, held: Points, more: Tensor) -> Tensor:
+        noise = torch.diag(logs["noise"].exp() + JITTER + more)
         return torch.linalg.cholesky(covariance(logs, held, held) + noise)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         logs = torch.tensor(flat, requires_grad=True)
-        factor = factorise(split(logs), fewer)
+        factor = factorise(split(logs), fewer, more[some])
         fitted = torch.linalg.solve_triangular(factor, y[some], upper=False)
         value = fitted.square().sum() / 2 + factor.diagonal().log().sum() + ((logs - mean) / spread).square().sum() / 2
         value.backward()
@@ -231,7 +247,7 @@ def fit(points: Points, values: np.ndarray, *, iterations: int = ITERATIONS) -> 
     )
     with torch.no_grad():
         logs = split(torch.tensor(found.x))
-        factor = factorise(logs, points)
+        factor = factorise(logs, points, more)
         weights = torch.cholesky_solve(y, factor)
     return Process(points=points, logs=logs, factor=factor, weights=weights, shift=shift, scale=scale)
 

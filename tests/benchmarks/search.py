@@ -11,13 +11,14 @@ import argparse
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from walk import reached, volumes, walk  # makes the project importable, too
+from walk import paid, reached, volumes, walk  # makes the project importable, too
 
+from evaluators.ladder import parse_ladder
 from evaluators.table import Table, flat_space, read_table, scorer
 from results.front import hypervolume
 from results.ledger import Outcome
@@ -35,6 +36,7 @@ class Trial:
     blanks: tuple[str, ...]
     objectives: tuple[str, ...]
     reference: tuple[float, ...]
+    fidelities: tuple[str, ...]
     candidates: int
     batch: int
     by: str
@@ -46,16 +48,19 @@ def one_search(trial: Trial, sampler: str, seed: int) -> dict[str, object]:
     goal = Goal(objectives=trial.objectives)
     if trial.reference:
         goal = Goal(objectives=trial.objectives, reference=dict(zip(goal.objectives, trial.reference, strict=True)))
+    goal = replace(goal, ladder=parse_ladder(trial.fidelities, goal.objectives))
+    readings = [column for rung in goal.ladder for column in rung.readings.values()]
     space = None if trial.space == "table" else make_space(trial.space)[0]
     options = {name: space.options(name) for name in space.blanks} if space else dict.fromkeys(trial.blanks)
-    table = read_table(trial.table, blanks=options, objectives=goal.objectives, constraints=[trial.by, trial.chosen])
+    further = {"constraints": [trial.by, trial.chosen], "readings": readings}
+    table = read_table(trial.table, blanks=options, objectives=goal.objectives, **further)
     space = space or flat_space(table)
-    score = scorer(table, space, goal.objectives)
+    score = scorer(table, space, goal.objectives, goal.ladder)
     history, spent = walk(space, score, goal, sampler, seed=seed, candidates=trial.candidates, batch=trial.batch)
     ok = [outcome.score for outcome in history if outcome.score.state == "ok"]
     best = max(ok, key=lambda score: score.figure(trial.by))
     return {
-        "shares": shares(goal, history, table),
+        "shares": paid(history, shares(goal, history, table)),
         "chosen": best.figure(trial.chosen),
         "seconds": spent / len(history),
     }
@@ -79,6 +84,7 @@ def main() -> None:
     parser.add_argument("--blanks", default="", help="of a flat space: --space table")
     parser.add_argument("--objectives", default="val_acc_last:max,synops_M:min")
     parser.add_argument("--reference", default="80,1000", help="of the hypervolume, one number an objective; or empty")
+    parser.add_argument("--fidelities", default="", help="as in `launch.py search`; evaluations are then paid in parts")
     parser.add_argument("--samplers", default=",".join(SAMPLERS))
     parser.add_argument("--candidates", type=int, default=200)
     parser.add_argument("--batch", type=int, default=5)
@@ -96,12 +102,13 @@ def main() -> None:
         blanks=tuple(filter(None, options.blanks.split(","))),
         objectives=tuple(options.objectives.split(",")),
         reference=tuple(float(x) for x in options.reference.split(",") if x),
+        fidelities=tuple(filter(None, options.fidelities.split(","))),
         candidates=options.candidates,
         batch=options.batch,
         by=options.by,
         chosen=options.chosen,
     )
-    marks = [n for n in (20, 50, 100, 200, 400, 1000) if n <= options.candidates]
+    marks = [n for n in (20, 50, 100, 120, 200, 400, 1000) if n <= options.candidates]
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     print(f"{'sampler':<11}" + "".join(f"{f'share at {n}':>19}" for n in marks), end="")
     print(f"{trial.chosen[:12] + ' by ' + trial.by[:12]:>30}{'ms a suggestion':>18}")

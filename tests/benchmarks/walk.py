@@ -3,25 +3,39 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from evaluators.ladder import cost
 from results.front import hypervolume
 from results.ledger import Outcome
 from search.goal import Goal
+from search.loop import Budget, in_process, search
+from search.rungs import rungs_passed
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import COUNT_LIKE, Candidate, Score
-from spaces.seeds import derive
 from spaces.space import Space
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A ledger that nothing is written of."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def append(self, outcome: Outcome) -> None:
+        """Holds one more."""
+        self.outcomes.append(outcome)
 
 
 def walk(
     space: Space,
-    score: Callable[[Candidate], Score],
+    score: Callable[..., Score],
     goal: Goal,
     sampler: str,
     *,
@@ -29,20 +43,19 @@ def walk(
     candidates: int,
     batch: int,
 ) -> tuple[list[Outcome], float]:
-    """The outcomes of a search as ``search.loop`` would make them, and the seconds that the sampler took."""
-    propose = lookup(SAMPLERS, "sampler", sampler)
-    history: list[Outcome] = []
-    spent, index = 0.0, 0
-    while len(history) < candidates:
+    """The outcomes of a search, and the seconds that the sampler took; ``score`` is told of rungs passed."""
+    sample, spent, memory = lookup(SAMPLERS, "sampler", sampler), 0.0, Memory()
+
+    def timed(*args: object) -> list[Candidate]:
+        nonlocal spent
         start = time.perf_counter()
-        n = min(batch, candidates - len(history))
-        asked = sorted(propose(space, history, n, derive(seed, "sampler", index), goal), key=space.place)
+        asked = sample(*args)
         spent += time.perf_counter() - start
-        if not asked:
-            break
-        history += [Outcome(len(history) + i, index, c, goal.judge(score(c))) for i, c in enumerate(asked)]
-        index += 1
-    return history, spent
+        return asked
+
+    runner = in_process(lambda candidate, passed: score(candidate, *([passed[candidate]] * bool(passed))), rungs_passed)
+    search(space, memory, timed, runner, goal=goal, budget=Budget(candidates=candidates, batch=batch), seed=seed)
+    return memory.outcomes, spent
 
 
 def volumes(goal: Goal, history: Sequence[Outcome], reference: Sequence[float], *, log: bool = False) -> list[float]:
@@ -53,6 +66,13 @@ def volumes(goal: Goal, history: Sequence[Outcome], reference: Sequence[float], 
             values = np.concatenate([values, as_measured(goal, goal.values([outcome.score]), log=log)])
         found.append(hypervolume(values, goal.senses, as_measured(goal, np.array([reference]), log=log)[0]))
     return found
+
+
+def paid(history: Sequence[Outcome], curve: Sequence[float]) -> list[float]:
+    """A curve over outcomes as one over full evaluations paid for: what there was after 1, 2, 3, ..., nothing is 0."""
+    costs = np.cumsum([cost(outcome.score) for outcome in history])
+    places = [int((costs <= n + 1e-9).sum()) for n in range(1, round(costs[-1]) + 1)]
+    return [curve[place - 1] if place else 0.0 for place in places]
 
 
 def as_measured(goal: Goal, values: np.ndarray, *, log: bool) -> np.ndarray:

@@ -11,7 +11,8 @@ from results.ledger import Outcome
 from search.goal import Goal, parse_constraints
 from search.samplers import dual, joint
 from search.samplers import random as uniform
-from search.samplers.bayes import Scale, informative, scale_of
+from search.samplers.bayes import informative
+from search.samplers.modelled import Scale, scale_of
 from spaces.candidate import Candidate, Score
 from spaces.space import Space
 

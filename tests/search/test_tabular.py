@@ -225,6 +225,32 @@ def test_budgets_bounds_and_other_goals(table, tmp_path, more, count):
         assert any(row["error"].endswith("breaks cost<=4") for row in found)
 
 
+def test_parts_of_an_evaluation_steer_and_stay_out_of_the_front(tmp_path, capsys):
+    """On rung 0.5 the column ``half`` stands for val; a network that the table knows costs two outcomes in the end."""
+    full = [row | {"half": float(row["val"]) - 30 - row["cost"]} for row in rows() if row["val"] != ""]
+    path = write(tmp_path / "parts.csv", full)
+    args = [*options(path), "--fidelities", "0.5:val=half", "--sampler", "auto", "--out", str(tmp_path / "run")]
+    assert launch.main(args) == 0
+    found, front = cells(tmp_path / "run" / "candidates.csv"), cells(tmp_path / "run" / "pareto.csv")
+    by_key = {(row["a"], row["b"], str(row["kernel"])): row for row in full}
+    for row in found:
+        true = by_key.get(tuple(row[f"param.{name}"] for name in ("a", "b", "kernel")))
+        if true is None:
+            assert row["state"] == "infeasible"
+            continue
+        shown = {"pruned": "half", "ok": "val"}[row["state"]]
+        assert (float(row["val"]), float(row["cost"])) == (float(true[shown]), float(true["cost"]))
+        assert float(row["evaluations"]) == 0.5
+        assert "half" not in row
+    assert any("a share of 0.5 is paid: val is half" in row["error"] for row in found)
+    assert {row["state"] for row in front} == {"ok"}
+    assert sum(row["state"] == "pruned" for row in found) >= sum(row["state"] == "ok" for row in found) >= 10
+    again = [row for row in found if row["state"] == "ok"]
+    assert len({row["param.a"] + row["param.b"] + row["param.kernel"] for row in again}) == len(again)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["config"]["sampler"] == "dual"
+
+
 def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
     """Rows of 40 cells, whole and flawed; what the space calls no network is not asked for though the table has it."""
     names, ways = list(BLANKS), list(product((0, 1), repeat=6))[:40]
@@ -252,6 +278,8 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
     ("args", "words"),
     [
         (["--table-blanks", "a,b,kernel"], "COLUMN:max,COLUMN:min of its columns of numbers: val, cost"),
+        (["--table-blanks", "a", *GOAL, "--fidelities", "0.5:val=cost"], "with --fidelities take dual, joint, auto"),
+        (["--table-blanks", "a", *GOAL, "--sampler", "dual", "--fidelities", "0.5:val=hal"], "unknown column 'hal'"),
         (["--table-blanks", "a", "--objectives", "val"], "say which way is better, val:max or val:min"),
         (["--table-blanks", "a", "--objectives", "vall:max"], "did you mean 'val'?"),
         (["--table-blanks", "a", "--objectives", "val:up"], "unknown column 'val:up'"),
