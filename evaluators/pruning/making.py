@@ -45,6 +45,7 @@ class Making:
         rewind: weights go back to those after this epoch of the dense training.
         spike_penalty: see ``spike_penalty`` in rules; of every training, the dense one's too.
         weight_bits: of the weights of a ticket; None for floats.
+        fading_rate: spikes a neuron and step under which a channel fades.
         stage: opens a display of progress.
     """
 
@@ -59,6 +60,7 @@ class Making:
     rewind: int = 1
     spike_penalty: float = 0.0
     weight_bits: int | None = None
+    fading_rate: float = 0.02
     stage: Callable[[str, str], Callable[[int, int], None]] = lambda title, unit: lambda done, total: None
 
 

@@ -231,7 +231,7 @@ def attach(network: nn.Module, masks: Masks) -> None:
     """Puts masks into a network, in place of those it had, and sets what they leave out to zero."""
     for name, mask in masks.items():
         part, field = owner(network, name)
-        part.register_buffer(f"{field}_mask", mask.to(getattr(part, field).device))
+        part.register_buffer(f"{field}_mask", mask.detach().clone().to(getattr(part, field).device))
     hold(network)
 
 

@@ -94,9 +94,9 @@ def spines(network: nn.Module, sparsity: float, pruning: Pruning) -> Rule:
 
     A weight is made of its spine's size theta: w = sign(theta) max(|theta| - d, 0), and the size gets the weight's
     gradient, so what is too small to be a synapse (a filopodium) goes on moving and may become one. The distance d
-    grows; here it is, after every step, the size at which the network's sparsity is s_f sin(pi t / 2 t_n) (by layers,
-    where the budget is), the paper's sine schedule in terms of sparsity, so that what is asked for is reached to one weight. The masks are
-    fixed after three quarters of the training, and d with them.
+    grows; here it is, after every step, the size at which the network's sparsity is s_f sin(pi t / 2 t_n), by layers
+    where the budget is: the paper's sine schedule in terms of sparsity, so that what is asked for is reached to one
+    weight. The masks are fixed after three quarters of the training, and d with them.
     """
 
     def rule(step: int, total: int, optimiser: torch.optim.Optimizer) -> None:
