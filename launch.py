@@ -235,7 +235,7 @@ def search_parser() -> Parser:
     add(
         finalists,
         "prune",
-        "make lottery tickets of them at the end: imp, early-bird, early-time, eb+et, gmp, dst, stds, fading or random; "
+        "make lottery tickets of them at the end: imp, early-bird, early-time, eb+et, gmp, dst, stds, fading, random; "
         "`launch.py prune --help` tells more",
         metavar="METHOD",
     )
