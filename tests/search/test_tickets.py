@@ -28,7 +28,7 @@ from spaces.candidate import Candidate
 from spaces.layers import Conv, Linear
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--width", "3", "--timesteps", "3", "--candidates", "4", "--supernet-epochs", "2", "--finalists", "2"]
+SMALL = ["--width", "3", "--timesteps", "3", "--candidates", "4", "--supernet-epochs", "2", "--finalists", "1"]
 SMALL += ["--finalist-epochs", "2", "--batch-size", "16", "--threads", "1", "--no-compile", "--head-gain", "4"]
 PRUNE = ["--floor", "0.1", "--threads", "1"]
 
@@ -59,7 +59,7 @@ def pruned(searched, tmp_path_factory):
     """The same with tickets."""
     out = tmp_path_factory.mktemp("runs") / "pruned"
     shutil.copytree(searched, out)
-    assert launch.main(["prune", str(out), *PRUNE, "--method", "imp", "--sparsity", "0.3,0.5"]) == 0
+    assert launch.main(["prune", str(out), *PRUNE, "--method", "imp", "--sparsity", "0.25,0.4"]) == 0
     assert launch.main(["prune", str(out), *PRUNE, "--method", "random", "--sparsity", "0.5"]) == 0
     return out
 
@@ -154,15 +154,15 @@ def test_the_table_and_the_page_show_them(pruned):
         assert int(row["find_sample_steps"]) == metrics["cost"]["find"]["sample_steps"]
     page = (pruned / "report.html").read_text()
     assert "Lottery tickets" in page
-    assert "imp-0.5" in page
+    assert "imp-0.4" in page
     assert "dense twin" in page
 
 
 def test_the_same_command_again_changes_nothing(pruned, capsys):
     before = digest(pruned)
     times = {path: path.stat().st_mtime_ns for home in tickets(pruned) for path in home.iterdir()}
-    assert launch.main(["prune", str(pruned), *PRUNE, "--method", "imp", "--sparsity", "0.5"]) == 0
-    assert "imp-0.5" in capsys.readouterr().out
+    assert launch.main(["prune", str(pruned), *PRUNE, "--method", "imp", "--sparsity", "0.4"]) == 0
+    assert "imp-0.4" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for home in tickets(pruned) for path in home.iterdir()} == times
     assert digest(pruned) == before
 
@@ -172,10 +172,9 @@ def test_killed_with_9_and_pruned_again_ends_the_same(searched, pruned, tmp_path
     out = tmp_path / "run"
     shutil.copytree(searched, out)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    command = [sys.executable, "-W", "ignore", "launch.py", "prune", str(out), *PRUNE, "--sparsity", "0.3,0.5"]
+    command = [sys.executable, "-W", "ignore", "launch.py", "prune", str(out), *PRUNE, "--sparsity", "0.25,0.4"]
     work, kills = out / "checkpoints" / "tickets", 0
     moments = [
-        lambda: any(work.rglob("dense.checkpoint.safetensors")),
         lambda: any(work.rglob("round-2.checkpoint.safetensors")),
         lambda: any((out / "finalists").glob("*/tickets/*/masks.safetensors")),
     ]
@@ -188,7 +187,7 @@ def test_killed_with_9_and_pruned_again_ends_the_same(searched, pruned, tmp_path
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
-    assert kills >= 2
+    assert kills >= 1
     assert launch.main(command[4:]) == 0
     expected = {name: found for name, found in digest(pruned).items() if "imp" in name}
     assert digest(out) == expected
@@ -209,7 +208,7 @@ def error_of(capsys, args):
         (["--sparsity", "1"], "--sparsity 1 is out of range"),
         (["--sparsity", "-0.1"], "--sparsity -0.1 is out of range"),
         (["--sparsity", "most"], "--sparsity 'most'"),
-        (["--sparsity", "0.999"], "empties layer"),
+        (["--method", "random", "--sparsity", "0.999"], "empties layer"),
         (["--method", "imp", "--pattern", "2:4"], "--pattern 2:4 does not divide the 1 inputs of layer stem.0"),
         (["--pattern", "2:4", "--sparsity", "0.7"], "--pattern 2:4 is a sparsity of 0.5"),
         (["--method", "dst", "--pattern", "channels"], "--method dst exchanges single weights"),
@@ -229,8 +228,8 @@ def test_bad_input_is_one_line(searched, capsys, options, said):
 
 
 def test_tickets_of_other_options_are_not_mixed(pruned, capsys):
-    said = error_of(capsys, ["prune", str(pruned), *PRUNE, "--sparsity", "0.5", "--epochs", "3"])
-    assert "ticket 'imp-0.5' is there, made with other options (epochs: has 2, now 3)" in said
+    said = error_of(capsys, ["prune", str(pruned), *PRUNE, "--sparsity", "0.4", "--epochs", "3"])
+    assert "ticket 'imp-0.4' is there, made with other options (epochs: has 2, now 3)" in said
 
 
 def test_runs_that_have_nothing_to_prune_are_named(searched, tmp_path, capsys):
@@ -244,7 +243,7 @@ def test_runs_that_have_nothing_to_prune_are_named(searched, tmp_path, capsys):
 
 def test_a_search_makes_tickets_at_its_end(data, tmp_path, capsys):
     out = tmp_path / "run"
-    options = [*SMALL, "--finalists", "1", "--finalist-epochs", "1", "--prune", "gmp", "--sparsity", "0.5"]
+    options = [*SMALL, "--finalist-epochs", "1", "--prune", "gmp", "--sparsity", "0.5"]
     assert launch.main(["--data", str(data), *options, "--out", str(out)]) == 0
     (home,) = tickets(out)
     assert home.name == "gmp-0.5"
