@@ -79,6 +79,9 @@ class Wish:
         if self.method == "fading":
             if self.sparsities:
                 raise OptionError("--sparsity: what goes in method fading the firing rates decide; give --fading-rate")
+            if self.pattern not in (CHANNELS, "weights") or self.weight_bits is not None:
+                what = f"--weight-bits {self.weight_bits}" if self.weight_bits else f"--pattern {self.pattern}"
+                raise OptionError(f"{what}: method fading takes whole channels of float weights: drop it")
             object.__setattr__(self, "pattern", CHANNELS)
         elif pruning.group != (0, 0):
             own = 1 - pruning.group[0] / pruning.group[1]

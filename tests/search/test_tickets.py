@@ -213,6 +213,7 @@ def error_of(capsys, args):
         (["--pattern", "2:4", "--sparsity", "0.7"], "--pattern 2:4 is a sparsity of 0.5"),
         (["--method", "dst", "--pattern", "channels"], "--method dst exchanges single weights"),
         (["--method", "fading", "--sparsity", "0.5"], "give --fading-rate"),
+        (["--method", "fading", "--weight-bits", "8"], "--weight-bits 8: method fading"),
         (["--method", "lottery"], "unknown method 'lottery'"),
         (["--candidate", "99"], "--candidate 99 is no trained finalist"),
         (["--weight-bits", "3"], "--weight-bits"),
