@@ -411,7 +411,8 @@ def prune_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
 
 def _prune(parser: Parser, args: Sequence[str]) -> int:
     options = prune_options(parser, args)
-    from search.tickets import Wish, parse_sparsities, prune_run
+    from search.tickets import prune_run
+    from search.wish import Wish, parse_sparsities
 
     run, number = Path(options.pop("name")), options.pop("candidate", None)
     where = {name: options.pop(name) for name in ("data", "data_dir", "device", "threads") if name in options}

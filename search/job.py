@@ -94,7 +94,8 @@ def prepare(config: Config) -> Job:
     _check_fit(space, task)
     setting = make_setting(config, space, task)
     if config.prune is not None:
-        from search.tickets import prune_finalists, wish_of  # it builds on this
+        from search.tickets import prune_finalists  # it builds on this
+        from search.wish import wish_of
 
         wish = wish_of(config)
 
