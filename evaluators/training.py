@@ -40,6 +40,8 @@ class Plan:
         time_schedule: (T, share of the steps) in order; what the shares leave is trained at the network's own T
             (time-inheritance training, Deng et al.). Frames of recordings are summed up to T.
         precision: ``fp32``, or ``bf16``: autocast, with weights and membranes in float32.
+        optimiser: ``adam`` under the one-cycle schedule, or ``sgd`` (momentum 0.9) under a cosine from the peak to 0.
+        weight_decay: factor of the weights that is added to their gradients.
     """
 
     epochs: int
@@ -49,6 +51,8 @@ class Plan:
     logit_scale: float = 1.0
     time_schedule: tuple[tuple[int, float], ...] = ()
     precision: str = "fp32"
+    optimiser: str = "adam"
+    weight_decay: float = 0.0
 
     def timesteps(self, step: int, total: int, full: int) -> int:
         """T at ``step`` of ``total`` for a network of ``full`` time steps; never more than that."""
@@ -84,6 +88,21 @@ def one_cycle(step: int, total: int, peak: float) -> float:
     return _cosine(peak, peak / 25_000, (step - warm) / max(1, total - warm))
 
 
+def rate_at(step: int, total: int, plan: Plan) -> float:
+    """Learning rate of a plan at ``step`` of ``total``."""
+    if plan.optimiser == "sgd":
+        return _cosine(plan.learning_rate, 0.0, step / total)
+    return one_cycle(step, total, plan.learning_rate)
+
+
+def make_optimiser(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    """The optimiser of a plan."""
+    options = {"lr": plan.learning_rate, "weight_decay": plan.weight_decay, "fused": True}
+    if plan.optimiser == "sgd":
+        return torch.optim.SGD(network.parameters(), momentum=0.9, **options)
+    return torch.optim.Adam(network.parameters(), **options)
+
+
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
@@ -112,6 +131,8 @@ def fit(
     checkpoint: Path | None = None,
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    after_step: Callable[[int, int, torch.optim.Optimizer], None] = lambda done, total, optimiser: None,
+    penalty: Callable[[], Tensor | float] = lambda: 0.0,
 ) -> list[Epoch]:
     """Trains ``network`` in place.
 
@@ -127,6 +148,9 @@ def fit(
         checkpoint: file to keep and to resume from; written after every epoch. One that is past ``until`` is not used.
         match: what a checkpoint must bear to be resumed from.
         on_step: told (steps done, steps in all).
+        after_step: may change the weights once the optimiser has, whose gradients are still there; called with (steps
+            done, steps in all, optimiser).
+        penalty: what the loss of a forward pass has on top of that of its readout, asked for after each.
 
     Returns:
         One entry an epoch, those before a resume included.
@@ -135,7 +159,7 @@ def fit(
         TrainingError: the loss is not finite.
     """
     network.to(device, memory_format=torch.channels_last).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)
+    optimiser = make_optimiser(network, plan)
     curve: list[Epoch] = []
     last = plan.epochs if until is None else min(until, plan.epochs)
     kept = None if checkpoint is None else read_checkpoint(checkpoint, match=match)
@@ -153,7 +177,7 @@ def fit(
         )
         for step, (images, labels) in enumerate(stream):
             for group in optimiser.param_groups:
-                group["lr"] = one_cycle(epoch * steps + step, total, plan.learning_rate)
+                group["lr"] = rate_at(epoch * steps + step, total, plan)
             if plan.time_schedule and timesteps is not None:
                 set_timesteps(network, plan.timesteps(epoch * steps + step, total, timesteps))
             optimiser.zero_grad(set_to_none=True)
@@ -161,10 +185,11 @@ def fit(
             for candidate in group:
                 with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.precision == "bf16"):
                     readout = network(images, candidate)
-                loss = loss_of(readout.float(), labels, plan) / len(group)
+                loss = (loss_of(readout.float(), labels, plan) + penalty()) / len(group)
                 loss.backward()
                 losses.append(loss.detach() * len(group))
             optimiser.step()
+            after_step(epoch * steps + step + 1, total, optimiser)
             on_step(epoch * steps + step + 1, total)
         mean = torch.stack(losses).mean().item()
         if not math.isfinite(mean):

@@ -95,9 +95,14 @@ def prepare(config: Config) -> Job:
     task = load_config_task(config, space)
     _check_fit(space, task)
     setting = make_setting(config, space, task)
+    if config.prune is not None:
+        from search.tickets import prune_finalists  # it builds on this
+        from search.wish import wish_of
+
+        wish = wish_of(config)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        with _threads(config.threads):
+        with threads(config.threads):
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, config, setting, match, stage)
             _search(job, folder, setting, supernet, ledger, stage)
@@ -112,6 +117,8 @@ def prepare(config: Config) -> Job:
                 match=match,
             )
             _finalists(training, config, stage)
+            if config.prune is not None:
+                prune_finalists(setting, config, folder, wish, stage)
 
     provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
@@ -203,10 +210,11 @@ def _finalists(training: Training, config: Config, stage: Stage) -> None:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def threads(number: int) -> Iterator[None]:
+    """Within, this many CPU threads, and the same results on a GPU for the same seed."""
     before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(number)
-    torch.backends.cudnn.deterministic = True  # the same seed gives the same run on a GPU, too
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:

@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from results.folder import RunFolder
 from results.ledger import read
 from results.report.gather import Gathered, gather
 from results.report.words import THIN, cards, figure, short, volume
+from results.tickets import read_tickets
 from spaces import SPACES
 from spaces.candidate import Value
 from spaces.find import make_space
@@ -38,6 +40,8 @@ def summary(folder: RunFolder) -> str:
             f"val {_figure(row, 'val_accuracy', '.4f')}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
+    homes = [folder.finalist(one.number) / "tickets" / row["name"] for one in run.finalists for row in one.tickets]
+    lines += ticket_lines(folder, homes)
     lines += [] if run.finalists else _front(run)
     stopped = [o for o in outcomes if o.batch < 0 and o.score.state == "pruned"]
     lines += [f"{len(stopped)} more stopped early in their training"] if stopped else []
@@ -45,6 +49,32 @@ def summary(folder: RunFolder) -> str:
     lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
     lines.append(f"report: {folder.report}")
     return "\n".join(lines)
+
+
+def summary_of_tickets(folder: RunFolder, homes: Sequence[Path]) -> str:
+    """Tickets in a few lines, each finalist's under its dense twin, and where all of it stands."""
+    return "\n".join([*ticket_lines(folder, homes), f"table: {folder.tickets_csv}", f"report: {folder.report}"])
+
+
+def ticket_lines(folder: RunFolder, homes: Sequence[Path]) -> list[str]:
+    """A line for each dense twin, and under it one a ticket."""
+    lines: list[str] = []
+    for number in dict.fromkeys(home.parents[1].name for home in homes):
+        names = [home.name for home in homes if home.parents[1].name == number]
+        found = {one["name"]: one for one in read_tickets(folder, int(number))}
+        lines.append(f"finalist {number:>4}  dense{'':<23}{_ticket(found[names[0]]['dense'])}")
+        for name in names:
+            one, cost = found[name], found[name]["cost"]["find"]
+            took = f"found in {cost['epochs']} epochs, {cost['sample_steps']:,} samples x T, {cost['seconds']:.0f} s"
+            lines.append(f"  {name:<24}{100 * one['sparsity']:6.2f} % {_ticket(one)}  {took}")
+    return lines
+
+
+def _ticket(row: Mapping[str, Any]) -> str:
+    return (
+        f"  test {_figure(row, 'test_accuracy', '.4f')}  val {_figure(row, 'val_accuracy', '.4f')}  "
+        f"{_figure(row, 'spikes', '>9,.0f')} spikes  {_figure(row, 'energy_nj', '>9,.1f')} nJ"
+    )
 
 
 def _front(run: Gathered) -> list[str]:

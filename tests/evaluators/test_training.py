@@ -8,7 +8,7 @@ import torch
 from evaluators import training as training_module
 from evaluators.checkpoint import own_tensors, read_checkpoint
 from evaluators.supernet import train_supernet
-from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle
+from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle, rate_at
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.seeds import numpy_generator
@@ -126,6 +126,12 @@ def test_one_cycle_by_hand():
     assert rates[65] == pytest.approx((1 + 1 / 25_000) / 2, rel=1e-3)
     assert rates[99] < 2e-3
     assert one_cycle(0, 1, 1.0) == pytest.approx(1 / 25)
+
+
+def test_plain_sgd_falls_by_a_cosine():
+    plan = Plan(epochs=1, optimiser="sgd", learning_rate=0.4)
+    assert [rate_at(step, 100, plan) for step in (0, 50, 100)] == pytest.approx([0.4, 0.2, 0.0])
+    assert rate_at(30, 100, Plan(epochs=1, learning_rate=0.4)) == one_cycle(30, 100, 0.4)
 
 
 def test_losses_by_hand():

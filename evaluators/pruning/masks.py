@@ -1,0 +1,272 @@
+"""Masks: which weights of a network stay. ``one_shot`` chooses them at a sparsity; ``attach`` and ``hold`` keep them.
+
+Weights are those of convolutions and linear layers, all tensors of synapses, the stem's and the readout's too, as in
+the lottery tickets of spiking networks (Kim et al., ECCV 2022). Norms, biases and parameters of neurons are never
+pruned. A mask is a bool tensor of its weight's shape, by the parameter's name; it lies in the network as the buffer
+``NAME_mask``, so that checkpoints and files hold it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import OptionError, SpaceError
+from spaces.layers import Synapses
+from spaces.spec import TaskSpec
+
+Masks = Mapping[str, Tensor]
+BUDGETS = ("global", "layer", "erk")
+WEIGHTS, CHANNELS = "weights", "channels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What may go, and how the rest is shared out.
+
+    Attributes:
+        pattern: ``weights`` (any), ``N:M`` (of M weights in a row along the inputs N stay: Zhou et al., ICLR 2021), or
+            ``channels`` (whole output channels; a sparsity is then the share of channels that go).
+        budget: ``global`` (the smallest of the whole network go), ``layer`` (the same share of every layer) or ``erk``
+            (a layer's density in proportion to the sum over the product of its sizes: Evci et al., ICML 2020).
+        floor: the least share of a layer that stays.
+        spare: names of layers, or of what holds them, that are left as they are.
+        spec: shape of the task, by which channels are followed through the network.
+
+    Raises:
+        OptionError: a value breaks its rule.
+    """
+
+    pattern: str = WEIGHTS
+    budget: str = "global"
+    floor: float = 0.0
+    spare: tuple[str, ...] = ()
+    spec: TaskSpec | None = None
+
+    def __post_init__(self) -> None:
+        if self.pattern not in (WEIGHTS, CHANNELS):
+            n, m = self.group
+            if not 0 < n < m:
+                raise OptionError(f"--pattern {self.pattern!r}: write weights, channels, or N:M with 0 < N < M, as 2:4")
+        if self.budget not in BUDGETS:
+            raise OptionError(f"--budget {self.budget!r} is none of {', '.join(BUDGETS)}: take one of them")
+        if self.budget == "erk" and self.pattern != WEIGHTS:
+            raise OptionError(f"--budget erk shares out single weights, not {self.pattern}: take global or layer")
+        if not 0 <= self.floor < 1:
+            raise OptionError(
+                f"--floor {self.floor:g} is out of range: give a share of a layer's weights, 0 to below 1"
+            )
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """N and M; (0, 0) for patterns that have none."""
+        n, colon, m = self.pattern.partition(":")
+        return (int(n), int(m)) if colon and n.isdecimal() and m.isdecimal() else (0, 0)
+
+
+def prunable(network: nn.Module, spare: Sequence[str] = ()) -> dict[str, nn.Parameter]:
+    """The weights that may be pruned, by name: every tensor of synapses, each shared one once.
+
+    Raises:
+        OptionError: a name in ``spare`` is no part of the network.
+        SpaceError: nothing is left that could be pruned.
+    """
+    parts = dict(network.named_modules())
+    for name in spare:
+        if name not in parts or not name:
+            layers = [key for key, part in parts.items() if isinstance(part, Synapses)]
+            raise OptionError(f"--spare {name!r} is no layer of this network; layers: {', '.join(layers)}")
+    kept = {id(weight) for name in spare for weight in parts[name].parameters()}
+    synapses = {id(part.weight) for part in parts.values() if isinstance(part, Synapses)}
+    found = {n: p for n, p in network.named_parameters() if id(p) in synapses and id(p) not in kept and p.dim() > 1}
+    if not found:
+        raise SpaceError("this network holds no weights that may be pruned: spare fewer layers")
+    return found
+
+
+def check_sparsity(sparsity: float) -> float:
+    """The sparsity; raises OptionError unless it is from 0 to below 1."""
+    if not 0 <= sparsity < 1:  # NaN, too
+        raise OptionError(f"--sparsity {sparsity:g} is out of range: give a share of the weights, 0 to below 1, as 0.9")
+    return sparsity
+
+
+def one_shot(
+    network: nn.Module,
+    sparsity: float,
+    pruning: Pruning | None = None,
+    *,
+    within: Masks | None = None,
+    scores: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Masks of the network's weights at a sparsity, exact to one weight (N:M and channels: to one of these).
+
+    Args:
+        network: its weights, as they are now, are judged by their magnitude.
+        sparsity: share of the prunable weights that go.
+        pruning: what may go; by default single weights, from the whole network.
+        within: masks; what is gone there stays gone.
+        scores: by name, what is kept where it is largest, instead of magnitudes.
+
+    Raises:
+        OptionError: the sparsity is out of range, empties a layer or cannot be had, or N:M does not divide a layer.
+    """
+    check_sparsity(sparsity)
+    pruning = pruning or Pruning()
+    if pruning.pattern == CHANNELS:
+        from evaluators.pruning.channels import channel_masks
+
+        return channel_masks(network, sparsity, pruning, within=within, scores=scores)
+    weights = prunable(network, pruning.spare)
+    values = {name: (scores or weights)[name].detach() for name in weights}
+    if scores is None:
+        values = {name: value.abs() for name, value in values.items()}
+    alive = {
+        name: within[name] if within else torch.ones_like(value, dtype=torch.bool) for name, value in values.items()
+    }
+    if pruning.pattern != WEIGHTS:
+        return {name: _grouped(name, value, alive[name], sparsity, *pruning.group) for name, value in values.items()}
+    sizes = [value.numel() for value in values.values()]
+    kept = sum(sizes) - round(sparsity * sum(sizes))
+    least = [math.ceil(pruning.floor * size) for size in sizes]
+    most = [int(mask.sum()) for mask in alive.values()]
+    check_budget(kept, least, most, sparsity)
+    flat = [value.flatten().masked_fill(~alive[name].flatten(), -math.inf) for name, value in values.items()]
+    if pruning.budget == "global":
+        chosen = _largest_overall(flat, kept, least)
+    else:
+        shapes = [value.shape for value in values.values()]
+        quotas = erk(shapes, kept) if pruning.budget == "erk" else [kept * size / sum(sizes) for size in sizes]
+        chosen = [_largest(f, k) for f, k in zip(flat, apportion(quotas, kept, least, most), strict=True)]
+    for name, mask in zip(values, chosen, strict=True):
+        if not mask.any():
+            raise emptied(name.rpartition(".")[0], f"{mask.numel():,} weights", sparsity)
+    return {name: mask.view(values[name].shape) for name, mask in zip(values, chosen, strict=True)}
+
+
+def check_budget(kept: int, least: Sequence[int], most: Sequence[int], sparsity: float) -> None:
+    """Raises OptionError where floors, or what is left, do not fit a budget."""
+    if sum(least) > kept:
+        raise OptionError(
+            f"--sparsity {sparsity:g} leaves {kept:,} and the floors of all layers ask for {sum(least):,}: lower "
+            "--sparsity or --floor"
+        )
+    if sum(most) < kept:
+        raise OptionError(f"--sparsity {sparsity:g} is less than the masks have that it shall narrow: raise it")
+
+
+def emptied(layer: str, of: str, sparsity: float) -> OptionError:
+    """What to say of a layer that keeps nothing."""
+    return OptionError(
+        f"--sparsity {sparsity:g} empties layer {layer} (none of its {of} stays): lower it, or give --floor, such as "
+        "0.01, the least share of every layer that stays"
+    )
+
+
+def apportion(quotas: Sequence[float], total: int, least: Sequence[int], most: Sequence[int]) -> list[int]:
+    """Whole numbers near the quotas, within their bounds, that sum up to ``total``: largest remainders first."""
+    shares = [min(max(math.floor(q), low), high) for q, low, high in zip(quotas, least, most, strict=True)]
+    while (missing := total - sum(shares)) != 0:
+        step = 1 if missing > 0 else -1
+        open_ = [i for i, s in enumerate(shares) if (s < most[i] if step > 0 else s > least[i])]
+        order = sorted(open_, key=lambda i: step * (shares[i] - quotas[i]))
+        for i in order[: abs(missing)]:
+            shares[i] += step
+    return shares
+
+
+def erk(shapes: Sequence[Sequence[int]], kept: int) -> list[float]:
+    """How many weights each layer keeps by the Erdos-Renyi-kernel rule (Evci et al., ICML 2020, section 3).
+
+    A layer's density is in proportion to the sum over the product of its sizes; layers for which that is more than all
+    of their weights are dense, and the others share out the rest.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    raw = [sum(shape) / size for shape, size in zip(shapes, sizes, strict=True)]
+    dense: set[int] = set()
+    while True:
+        rest = [i for i in range(len(sizes)) if i not in dense]
+        if not rest:
+            return [float(size) for size in sizes]
+        factor = (kept - sum(sizes[i] for i in dense)) / sum(raw[i] * sizes[i] for i in rest)
+        over = {i for i in rest if factor * raw[i] > 1}
+        if not over:
+            return [sizes[i] if i in dense else factor * raw[i] * sizes[i] for i in range(len(sizes))]
+        dense |= over
+
+
+def _largest(values: Tensor, k: int) -> Tensor:
+    """Mask of the k largest of a row; the first of equal ones."""
+    mask = torch.zeros_like(values, dtype=torch.bool)
+    mask[values.argsort(descending=True, stable=True)[:k]] = True
+    return mask
+
+
+def _largest_overall(rows: Sequence[Tensor], k: int, least: Sequence[int]) -> list[Tensor]:
+    """Masks of the k largest of all rows together, of which each keeps at least as many as it must."""
+    fixed = [_largest(row, low) for row, low in zip(rows, least, strict=True)]
+    rest = torch.cat([row.masked_fill(mask, -math.inf) for row, mask in zip(rows, fixed, strict=True)])
+    chosen = _largest(rest, k - sum(least)) | torch.cat(fixed)
+    return list(chosen.split([len(row) for row in rows]))
+
+
+def _grouped(name: str, value: Tensor, alive: Tensor, sparsity: float, n: int, m: int) -> Tensor:
+    """Of M weights in a row along the inputs, taps last, the largest; N of them stay in the end, more on the way."""
+    if value.shape[1] % m:
+        layer = name.rpartition(".")[0]
+        raise OptionError(
+            f"--pattern {n}:{m} does not divide the {value.shape[1]} inputs of layer {layer}: leave it out with "
+            f"--spare {layer}, or take another pattern"
+        )
+    keep = max(n, math.ceil(m * (1 - sparsity) - 1e-9))
+    groups = value.masked_fill(~alive, -math.inf).movedim(1, -1).unflatten(-1, (-1, m))
+    order = groups.argsort(dim=-1, descending=True, stable=True)[..., :keep]
+    mask = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, order, True)
+    return mask.flatten(-2).movedim(-1, 1).contiguous() & alive
+
+
+def attach(network: nn.Module, masks: Masks) -> None:
+    """Puts masks into a network, in place of those it had, and sets what they leave out to zero."""
+    for name, mask in masks.items():
+        part, field = owner(network, name)
+        part.register_buffer(f"{field}_mask", mask.detach().clone().to(getattr(part, field).device))
+    hold(network)
+
+
+def masks_of(network: nn.Module) -> dict[str, Tensor]:
+    """The masks in a network, by the name of the parameter each is of."""
+    found = {name: tensor for name, tensor in network.named_buffers() if name.endswith("_mask")}
+    return {name.removesuffix("_mask"): mask for name, mask in found.items()}
+
+
+@torch.no_grad()
+def hold(network: nn.Module) -> None:
+    """Sets every weight that a mask leaves out to zero, whatever an optimiser has made of it."""
+    for name, mask in masks_of(network).items():
+        part, field = owner(network, name)
+        getattr(part, field).masked_fill_(~mask, 0.0)
+
+
+def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that holds a parameter, and what it calls it."""
+    path, _, field = name.rpartition(".")
+    return network.get_submodule(path), field
+
+
+def kept_of(network: nn.Module) -> dict[str, tuple[int, int]]:
+    """How many weights stay and how many there are, by the name of each masked tensor of synapses."""
+    weights = prunable(network)
+    return {name: (int(mask.sum()), mask.numel()) for name, mask in masks_of(network).items() if name in weights}
+
+
+def sparsity_of(network: nn.Module) -> float:
+    """Share of the masked tensors' weights that the masks in a network leave out."""
+    kept = kept_of(network).values()
+    return 1 - sum(k for k, _ in kept) / sum(n for _, n in kept)
+
+
+def distance(one: Masks, other: Masks) -> float:
+    """Normalised Hamming distance: the share of weights that one mask keeps and the other does not."""
+    return sum(int((one[name] ^ other[name]).sum()) for name in one) / sum(mask.numel() for mask in one.values())
