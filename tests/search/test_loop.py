@@ -17,6 +17,8 @@ from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError
 from spaces.space import Space
 
+pytestmark = pytest.mark.usefixtures("quick_samplers")
+
 SPACE = Space(
     name="test",
     about="",

@@ -15,6 +15,8 @@ from spaces import lookup
 from spaces.candidate import Candidate, Score
 from spaces.space import Space
 
+pytestmark = pytest.mark.usefixtures("quick_samplers")
+
 GOAL = Goal(objectives=("accuracy", "spikes"), constraints=parse_constraints(["energy_nj<=90"]))
 
 
