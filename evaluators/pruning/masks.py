@@ -264,8 +264,9 @@ def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 def kept_of(network: nn.Module) -> dict[str, tuple[int, int]]:
     """How many weights stay and how many there are, by the name of each masked tensor of synapses."""
-    weights = prunable(network)
-    return {name: (int(mask.sum()), mask.numel()) for name, mask in masks_of(network).items() if name in weights}
+    masks = masks_of(network)
+    weights = prunable(network) if masks else {}
+    return {name: (int(mask.sum()), mask.numel()) for name, mask in masks.items() if name in weights}
 
 
 def sparsity_of(network: nn.Module) -> float:
