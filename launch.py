@@ -18,7 +18,7 @@ from search.config import Config
 from spaces import SPACES
 from spaces.errors import OptionError, SearchError, unknown
 
-VERBS = ("search", "resume", "report", "spaces")
+VERBS = ("search", "resume", "prune", "report", "spaces")
 
 DESCRIPTION = """\
 Finds spiking neural networks with the best trade-offs between accuracy, spikes and energy: trains a supernet that
@@ -35,6 +35,7 @@ examples:
   python launch.py --table bench.csv --table-blanks op1,op2 --objectives val_acc:max,params:min
                                                               search a table of trained networks, in seconds
   python launch.py resume runs/NAME                           go on with a run that was stopped or killed
+  python launch.py prune runs/NAME --sparsity 0.9             sparse networks (lottery tickets) of its finalists
   python launch.py report runs/NAME                           write its tables and report.html anew
   python launch.py spaces autosnn                             the blanks of a space and a drawn sample
 
@@ -301,6 +302,8 @@ def _dispatch(args: list[str]) -> int:
     if verb == "search":
         return _search(rest)
     parser = Parser(prog=f"launch.py {verb}", allow_abbrev=False, description=ABOUT[verb])
+    if verb == "prune":
+        return _prune(parser, rest)
     if verb == "resume":
         return _resume(resume_options(parser, rest))
     parser.add_argument("name", nargs="?" if verb == "spaces" else None, metavar="NAME" if verb == "spaces" else "RUN")
@@ -328,6 +331,9 @@ def resume_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
 
 
 ABOUT = {
+    "prune": "Makes lottery tickets, sparse networks, of the trained finalists in the run folder RUN, each beside its "
+    "dense twin: trained from the same weights, as long. Pruned are weights of convolutions and linear layers, the "
+    "stem's and the readout's; never norms, biases or neurons. The same command goes on where it was cut off.",
     "resume": "Goes on with the run in the folder RUN, from its last epoch, candidate or finalist.",
     "report": "Writes candidates.csv, pareto.csv and report.html of the run in the folder RUN anew.",
     "spaces": "Lists the search spaces with their sizes; with NAME, shows a space's blanks and one drawn sample.",
@@ -351,8 +357,71 @@ def _resume(options: dict[str, Any]) -> int:
     return _carry_out(lambda console: resume(run, options, console=console))
 
 
-def _carry_out(job) -> int:  # noqa: ANN001
-    """Runs a job with progress, and prints what came of it."""
+def prune_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
+    """The tickets to make: given fields of a Wish, ``name``, ``candidate``, and where data and machine are."""
+    parser.add_argument("name", metavar="RUN")
+    add = parser.add_argument
+    add("--candidate", type=int, metavar="N", help="only the finalist of this number (default: all of them)")
+    add(
+        "--method",
+        metavar="NAME",
+        help="imp (iterative magnitude pruning with late rewinding, the default), early-bird, early-time (imp at a "
+        "smaller T), eb+et (both), gmp (gradual), dst (RigL-like growth by gradient), stds (dendritic spines), fading "
+        "(channels that stay silent go), random (the baseline)",
+    )
+    add("--sparsity", metavar="S,...", help="shares of the weights that go (default: 0.9, or what N:M is)")
+    add(
+        "--pattern",
+        metavar="NAME",
+        help="weights (any), N:M such as 2:4, or channels (the network shrinks)",
+    )
+    add("--budget", metavar="NAME", help="global (smallest of all layers go, the default), layer (alike), or erk")
+    add("--floor", type=float, metavar="X", help="least share of every layer that stays (default: 0)")
+    add("--spare", metavar="A,B,...", help="layers left as they are, e.g. stem,head (default: none)")
+    add("--epochs", type=int, metavar="N", help="of every training (default: the run's --finalist-epochs)")
+    add("--rewind-epoch", type=int, metavar="K", help="imp goes back to weights after K epochs of round 0 (default: 1)")
+    add(
+        "--start",
+        metavar="NAME",
+        help="initial weights: inherited, fresh or trained (default: the run's)",
+    )
+    add("--optimiser", metavar="NAME", help="adam (one-cycle, the default), or sgd (momentum 0.9, cosine)")
+    add("--learning-rate", type=float, metavar="X", help="its peak (default: the run's)")
+    add("--weight-decay", type=float, metavar="X", help="(default: 0; 0.0005 in the tickets' paper, with sgd)")
+    add("--spike-penalty", type=float, metavar="X", help="times the mean firing rate, added to the loss (default: 0)")
+    add("--weight-bits", type=int, metavar="N", help="8, 4 or 1: train tickets of such weights, straight through")
+    add("--fading-rate", type=float, metavar="X", help="fading: channels under this rate go (default: 0.02)")
+    add("--data", metavar="PATH", help="where the run's own data file or folder is now")
+    add("--data-dir", metavar="DIR", help="where the run's public data set is now")
+    add("--device", metavar="NAME", help="cpu, cuda, ... (default: the run's)")
+    add("--threads", type=int, metavar="N", help="CPU threads (default: the run's)")
+    found = {name: value for name, value in vars(parser.parse_args(args)).items() if value is not None}
+    if "spare" in found:
+        found["spare"] = tuple(part.strip() for part in found["spare"].split(",") if part.strip())
+    return found
+
+
+def _prune(parser: Parser, args: Sequence[str]) -> int:
+    options = prune_options(parser, args)
+    from search.tickets import Wish, parse_sparsities, prune_run
+
+    run, number = Path(options.pop("name")), options.pop("candidate", None)
+    where = {name: options.pop(name) for name in ("data", "data_dir", "device", "threads") if name in options}
+    if "sparsity" in options:
+        options["sparsities"] = parse_sparsities(options.pop("sparsity"))
+    wish = Wish(**options)
+
+    def say(made: tuple[Any, list[Path]]) -> str:
+        from search.summary import summary_of_tickets
+
+        return summary_of_tickets(*made)
+
+    again = f"python launch.py prune {shlex.join(args)}"
+    return _carry_out(lambda console: prune_run(run, wish, number=number, where=where, console=console), say, again)
+
+
+def _carry_out(job, say=None, again: str = "") -> int:  # noqa: ANN001
+    """Runs a job with progress, and prints what came of it; ``again`` is the command that goes on with it."""
     from rich.console import Console
 
     from search.summary import summary
@@ -366,12 +435,12 @@ def _carry_out(job) -> int:  # noqa: ANN001
         folder = job(console)
     except KeyboardInterrupt as interrupt:
         run = interrupt.args[0] if interrupt.args else None
-        if run is None:
+        if run is None and not again:
             raise
-        way_on = f"go on with `python launch.py resume {shlex.quote(run)}`"
+        way_on = f"go on with `{again or f'python launch.py resume {shlex.quote(run)}'}`"
         console.print(f"interrupted; all so far is kept: {way_on}", highlight=False, markup=False, soft_wrap=True)
         return 130
-    print(summary(folder))
+    print((say or summary)(folder))
     return 0
 
 

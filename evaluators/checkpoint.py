@@ -72,7 +72,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
             f"folder {str(path.parent)!r} cannot be made ({reason(error)}): make room for it, then resume"
         ) from error
     about = json.dumps(dict(metadata), sort_keys=True)
-    write_atomic(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata={"about": about}))
+    write_atomic(path, save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, {"about": about}))
 
 
 def read_tensors(path: Path, *, match: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:

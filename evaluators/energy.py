@@ -4,7 +4,7 @@ The headline is compute alone. A figure with memory stands beside it, since rank
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from evaluators.counting import Counts, LayerCount
@@ -18,6 +18,7 @@ class EnergyModel:
 
     Attributes:
         sram_pj: (capacity in bytes, pJ a 32-bit access), smallest first; dram_pj serves what fits in none.
+        weight_bits: of a stored weight, by which the capacity and the price of its access go.
     """
 
     name: str
@@ -29,6 +30,7 @@ class EnergyModel:
     sram_pj: tuple[tuple[int, float], ...]
     dram_pj: float
     policy: Mapping[str, str] = field(default_factory=dict)
+    weight_bits: int = 32
 
 
 HOROWITZ_45NM_FP32 = EnergyModel(
@@ -51,6 +53,24 @@ HOROWITZ_45NM_FP32 = EnergyModel(
     },
 )
 
+
+def few_bits(model: EnergyModel, bits: int) -> EnergyModel:
+    """The preset for weights of 8, 4 or 1 bits: Horowitz's int8 arithmetic, at the node of ``model``.
+
+    No prices of narrower arithmetic were published at this node, so 4 and 1 bits are priced as 8, and gain in memory
+    alone. The addition is of 8 bits, too: accumulators are wider, so it is optimistic.
+    """
+    policy = dict(model.policy) | {
+        "weights": f"of {bits} bits, by the scale of their output; norms are folded into scales and thresholds",
+        "arithmetic": "int8 multiply .2 and add .03 pJ, also for fewer bits; accumulators are wider: optimistic",
+        "memory": f"as {model.name}, but that a weight takes {bits} bits of room and of an access",
+    }
+    name = f"{model.name.rpartition('-')[0]}-int{bits}"
+    return replace(
+        model, name=name, precision=f"int{bits} weights", pj_mac=0.23, pj_ac=0.03, policy=policy, weight_bits=bits
+    )
+
+
 ENERGY_MODELS: dict[str, EnergyModel] = {HOROWITZ_45NM_FP32.name: HOROWITZ_45NM_FP32}
 
 
@@ -70,7 +90,9 @@ def memory_nj(layer: LayerCount, samples: int, model: EnergyModel) -> float:
     outputs = 1
     for length in layer.shape:
         outputs *= length
-    price = _access_pj(layer.weights * WORD_BYTES, model) + 2 * _access_pj(outputs * WORD_BYTES, model)
+    share = model.weight_bits / 8 / WORD_BYTES
+    weight = _access_pj(layer.weights * WORD_BYTES * share, model) * share
+    price = weight + 2 * _access_pj(outputs * WORD_BYTES, model)
     return operations * price / 1000
 
 
@@ -106,5 +128,5 @@ def energy_statement(counts: Counts, model: EnergyModel) -> dict[str, Any]:
     return statement
 
 
-def _access_pj(size: int, model: EnergyModel) -> float:
+def _access_pj(size: float, model: EnergyModel) -> float:
     return next((price for capacity, price in model.sram_pj if size <= capacity), model.dram_pj)

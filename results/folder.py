@@ -75,6 +75,11 @@ class RunFolder:
         """The front's rows of that table."""
         return self.path / "pareto.csv"
 
+    @property
+    def tickets_csv(self) -> Path:
+        """The finalists' lottery tickets as a table."""
+        return self.path / "tickets.csv"
+
     def finalist(self, number: int) -> Path:
         """Folder of the finalist whose supernet score is line ``number`` of the ledger."""
         return self.finalists / str(number)

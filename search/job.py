@@ -98,7 +98,7 @@ def prepare(config: Config) -> Job:
     setting = make_setting(config, space, task)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        with _threads(config.threads):
+        with threads(config.threads):
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, config, setting, match, stage)
             _search(job, folder, setting, supernet, ledger, stage)
@@ -181,10 +181,11 @@ def _finalists(training: Training, config: Config, stage: Stage) -> None:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def threads(number: int) -> Iterator[None]:
+    """Within, this many CPU threads, and the same results on a GPU for the same seed."""
     before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(number)
-    torch.backends.cudnn.deterministic = True  # the same seed gives the same run on a GPU, too
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from results.folder import RunFolder, create_or_open, default_path, lock, open_e
 from results.ledger import Ledger, Outcome, read
 from results.report import write_report
 from results.table import write_tables
+from results.tickets import write_ticket_table
 from search.config import Config, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, search
@@ -111,11 +112,7 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     job = prepare(replace(config, out=str(folder.path), **where))
     job = replace(job, earlier=read(folder.warm_start)[0])
     described = describe(job)
-    if (found := described["match"]["data_sha256"]) != (kept := stored["match"].get("data_sha256")):
-        raise RunError(
-            f"the data at {job.data!r} are not those of run {str(folder.path)!r} (SHA-256 {found[:12]}, run has "
-            f"{str(kept)[:12]}): give the right ones with --data or --data-dir, or --table, or start a new run"
-        )
+    check_data(folder, described["match"]["data_sha256"], job.data)
     if described["match"].get("warm_start_sha256") != stored["match"].get("warm_start_sha256"):
         raise RunError(
             f"earlier results {str(folder.warm_start)!r} are not those that the run began from: restore the file, or "
@@ -127,6 +124,15 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
             f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
         )
     return _run(folder, job, console)
+
+
+def check_data(folder: RunFolder, found: str, data: str) -> None:
+    """Raises RunError unless data of this SHA-256 are those of a run."""
+    if found != (kept := folder.read_config()["match"].get("data_sha256")):
+        raise RunError(
+            f"the data at {data!r} are not those of run {str(folder.path)!r} (SHA-256 {found[:12]}, run has "
+            f"{str(kept)[:12]}): give the right ones with --data or --data-dir, or --table, or start a new run"
+        )
 
 
 def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
@@ -174,11 +180,12 @@ def describe(job: Job) -> dict[str, Any]:
 
 
 def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
-    """Writes candidates.csv, pareto.csv and report.html from what the run holds."""
+    """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds."""
     stored = folder.read_config()
     from_json(stored.get("config"))  # damaged ones are named before anything is written
     objectives, senses = zip(*(parse_objective(text) for text in stored["match"]["objectives"]), strict=True)
     write_tables(folder, outcomes, objectives, senses, stored["space"]["blanks"])
+    write_ticket_table(folder)
     write_report(folder)
 
 

@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from results.folder import RunFolder
 from results.ledger import read
 from results.report.gather import Gathered, gather
 from results.report.words import THIN, cards, figure, short, volume
+from results.tickets import read_tickets
 from spaces import SPACES
 from spaces.candidate import Value
 from spaces.find import make_space
@@ -45,6 +47,32 @@ def summary(folder: RunFolder) -> str:
     lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
     lines.append(f"report: {folder.report}")
     return "\n".join(lines)
+
+
+def summary_of_tickets(folder: RunFolder, homes: Sequence[Path]) -> str:
+    """Tickets in a few lines, each finalist's under its dense twin."""
+    lines: list[str] = []
+    numbers = dict.fromkeys(home.parents[1].name for home in homes)
+    for number in numbers:
+        names = [home.name for home in homes if home.parents[1].name == number]
+        found = {one["name"]: one for one in read_tickets(folder, int(number))}
+        twin = found[names[0]]["dense"]
+        lines.append(f"finalist {number:>4}  dense{'':<23}{_ticket(twin)}")
+        for name in names:
+            one, cost = found[name], found[name]["cost"]["find"]
+            found_in = (
+                f"found in {cost['epochs']} epochs, {cost['sample_steps']:,} samples x T, {cost['seconds']:.0f} s"
+            )
+            lines.append(f"  {name:<24}{100 * one['sparsity']:6.2f} % {_ticket(one)}  {found_in}")
+    lines += [f"table: {folder.tickets_csv}", f"report: {folder.report}"]
+    return "\n".join(lines)
+
+
+def _ticket(row: Mapping[str, Any]) -> str:
+    return (
+        f"  test {_figure(row, 'test_accuracy', '.4f')}  val {_figure(row, 'val_accuracy', '.4f')}  "
+        f"{_figure(row, 'spikes', '>9,.0f')} spikes  {_figure(row, 'energy_nj', '>9,.1f')} nJ"
+    )
 
 
 def _front(run: Gathered) -> list[str]:

@@ -41,6 +41,7 @@ class Making:
         task, plan, seed, device: how it is trained.
         folder: where stages are kept; a stage that is there is not done again.
         match: what they must bear.
+        twin: where the stages of the dense twin are kept, which several methods share; by default in ``folder``.
         pruning: what may go.
         rewind: weights go back to those after this epoch of the dense training.
         spike_penalty: see ``spike_penalty`` in rules; of every training, the dense one's too.
@@ -55,6 +56,7 @@ class Making:
     seed: int
     folder: Path
     match: str = ""
+    twin: Path | None = None
     device: str = "cpu"
     pruning: Pruning = field(default_factory=Pruning)
     rewind: int = 1
@@ -151,14 +153,14 @@ def cost_of(making: Making, network: nn.Module, epochs: int, seconds: float) -> 
 
 def dense(making: Making) -> tuple[nn.Module, list[Epoch], Cost]:
     """The dense twin, trained like every ticket; its weights after the epoch ``rewind`` are kept on the way."""
+    mine = replace(making, folder=making.twin or making.folder)
     network = making.build()
-    path = making.folder / f"rewind-{making.rewind}.safetensors"
+    path = _rewind(making)
     if making.rewind and read_tensors(path, match=making.match) is None:
-        (making.folder / "dense.safetensors").unlink(missing_ok=True)
-        trained(making, "dense", network, until=making.rewind, title="dense twin")
+        trained(mine, "dense", network, until=making.rewind, title="dense twin")
         save_tensors(path, own_tensors(network), {"match": making.match})
         network = making.build()
-    curve, cost = trained(making, "dense", network, title="dense twin")
+    curve, cost = trained(mine, "dense", network, title="dense twin")
     return network, curve, cost
 
 
@@ -166,9 +168,13 @@ def rewound(making: Making) -> nn.Module:
     """The network with the weights that ``dense`` kept, bit for bit; with its initial ones after no epoch."""
     network = making.build()
     if making.rewind:
-        kept = read_tensors(making.folder / f"rewind-{making.rewind}.safetensors", match=making.match)
+        kept = read_tensors(_rewind(making), match=making.match)
         load_weights(network, kept[0])
     return network
+
+
+def _rewind(making: Making) -> Path:
+    return (making.twin or making.folder) / f"rewind-{making.rewind}.safetensors"
 
 
 def train_ticket(

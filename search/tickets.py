@@ -1,0 +1,388 @@
+"""Lottery tickets of a run's finalists: made by a method, measured beside their dense twin, and stored.
+
+A ticket stands in ``finalists/N/tickets/NAME``; till then what its making resumes from stands in ``checkpoints``.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import nn
+
+from evaluators.checkpoint import load_weights, read_tensors, save_tensors
+from evaluators.energy import energy_statement, few_bits
+from evaluators.evaluation import evaluate
+from evaluators.pruning.channels import shrink
+from evaluators.pruning.making import Making, Ticket, dense
+from evaluators.pruning.masks import CHANNELS, Pruning, check_sparsity, kept_of, masks_of, sparsity_of
+from evaluators.pruning.methods import METHODS
+from evaluators.pruning.rules import WEIGHT_BITS
+from evaluators.pruning.storage import LAYOUTS, plain_tensors, save_sparse
+from evaluators.setting import Setting
+from evaluators.supernet import build_alone, score_of, set_initial
+from results.folder import RunFolder, lock, match_hash, open_existing
+from results.ledger import read
+from results.tickets import ticket_name
+from search.config import Config, from_json
+from search.finalists import is_stored, layer_rows
+from search.job import config_space, load_config_task, make_device, make_setting, threads
+from search.progress import stages
+from search.run import check_data, publish
+from spaces.candidate import Candidate
+from spaces.errors import OptionError, RunError, unknown
+from spaces.files import write_atomic
+from spaces.seeds import derive, torch_generator
+from spaces.weights import inherit
+
+Stage = Callable[[str, str], Callable[[int, int], None]]
+STARTS = ("inherited", "fresh", "trained")
+OPTIMISERS = ("adam", "sgd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Which tickets to make, and how; ``launch.py prune --help`` describes all of it.
+
+    Raises:
+        OptionError: a value breaks its rule.
+    """
+
+    method: str = "imp"
+    sparsities: tuple[float, ...] = ()
+    pattern: str = "weights"
+    budget: str = "global"
+    floor: float = 0.0
+    spare: tuple[str, ...] = ()
+    epochs: int | None = None
+    rewind_epoch: int = 1
+    start: str | None = None
+    optimiser: str = "adam"
+    learning_rate: float | None = None
+    weight_decay: float = 0.0
+    spike_penalty: float = 0.0
+    weight_bits: int | None = None
+    fading_rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise OptionError(f"--method: {unknown('method', self.method, METHODS)}")
+        for name, choices in (("start", STARTS), ("optimiser", OPTIMISERS), ("weight_bits", WEIGHT_BITS)):
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise OptionError(f"--{name.replace('_', '-')}: {unknown('value', value, map(str, choices))}")
+        pruning = Pruning(pattern=self.pattern, budget=self.budget, floor=self.floor)
+        if self.method == "fading":
+            if self.sparsities:
+                raise OptionError("--sparsity: what goes in method fading the firing rates decide; give --fading-rate")
+            object.__setattr__(self, "pattern", CHANNELS)
+        elif pruning.group != (0, 0):
+            own = 1 - pruning.group[0] / pruning.group[1]
+            if any(abs(sparsity - own) > 1e-9 for sparsity in self.sparsities):
+                raise OptionError(f"--pattern {self.pattern} is a sparsity of {own:g}: leave --sparsity out")
+            object.__setattr__(self, "sparsities", (own,))
+        elif not self.sparsities:
+            object.__setattr__(self, "sparsities", (0.9,))
+        object.__setattr__(self, "sparsities", tuple(sorted({check_sparsity(s) for s in self.sparsities})))
+        for name, low, high in (("epochs", 1, 10**6), ("rewind_epoch", 0, 10**6)):
+            if (value := getattr(self, name)) is not None and not low <= value <= high:
+                raise OptionError(f"--{name.replace('_', '-')} {value} is out of range: give {low} to {high}")
+        for name in ("weight_decay", "spike_penalty", "fading_rate"):
+            if not (math.isfinite(value := getattr(self, name)) and value >= 0):
+                raise OptionError(f"--{name.replace('_', '-')} {value} is out of range: give a finite number from 0 on")
+        if self.learning_rate is not None and not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise OptionError(f"--learning-rate {self.learning_rate} is out of range: give a finite number above 0")
+
+
+def parse_sparsities(text: str) -> tuple[float, ...]:
+    """``0.9`` or ``0.5,0.9``; raises OptionError for anything else."""
+    try:
+        return tuple(check_sparsity(float(part)) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise OptionError(f"--sparsity {text!r}: write shares of the weights, as 0.9 or 0.5,0.8,0.95") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """A run whose finalists get tickets.
+
+    Attributes:
+        setting, config, folder: the run's.
+        match: hash of what its results depend on.
+        stage: opens a display of progress.
+    """
+
+    setting: Setting
+    config: Config
+    folder: RunFolder
+    match: str
+    stage: Stage
+
+
+def prune_run(
+    path: Path, wish: Wish, *, number: int | None, where: Mapping[str, Any], console: Console
+) -> tuple[RunFolder, list[Path]]:
+    """Makes tickets of a run's finalists, or of one, and writes its report anew; goes on where it was cut off.
+
+    Returns:
+        The run's folder, and those of the tickets.
+
+    Raises:
+        SearchError: something the user can mend.
+    """
+    folder = open_existing(path.expanduser())
+    stored = folder.read_config()
+    config = from_json(stored.get("config"))
+    if config.table is not None:
+        raise RunError(f"run {str(folder.path)!r} has its scores from a table, so there is no network to prune")
+    config = replace(config, **where)
+    config = replace(config, device=make_device(config.device))
+    numbers = finalists_of(folder, number)
+    space, config = config_space(config)
+    task = load_config_task(config, space)
+    check_data(folder, task.provenance["sha256"], config.data)
+    setting = make_setting(config, space, task)
+    with lock(folder), stages(console) as stage, threads(config.threads or 1):
+        place = Workplace(setting=setting, config=config, folder=folder, match=stored["hash"], stage=stage)
+        try:
+            made = [home for one in numbers for home in make_tickets(place, wish, one)]
+        finally:
+            publish(folder, read(folder.ledger)[0])
+    return folder, made
+
+
+def finalists_of(folder: RunFolder, number: int | None) -> list[int]:
+    """Numbers of the trained finalists, or the one that is asked for; raises RunError where there is none."""
+    found = [int(entry.name) for entry in folder.finalists.glob("*") if entry.name.isdecimal()]
+    found = sorted(one for one in found if is_stored(folder, one))
+    if not found:
+        raise RunError(
+            f"run {str(folder.path)!r} has no trained finalists to prune: let it end with `launch.py resume`, or "
+            "search with --finalists 1 or more"
+        )
+    if number is not None and number not in found:
+        raise RunError(
+            f"--candidate {number} is no trained finalist of run {str(folder.path)!r}: give one of "
+            f"{', '.join(map(str, found))}"
+        )
+    return found if number is None else [number]
+
+
+def make_tickets(place: Workplace, wish: Wish, number: int) -> Iterator[Path]:
+    """Makes the tickets of a finalist that are not there yet; gives the folder of each.
+
+    Raises:
+        SearchError: a ticket of that name is of other options, or the method cannot prune this network.
+    """
+    config = place.config
+    home = place.folder.finalist(number)
+    architecture = json.loads((home / "metrics.json").read_text())
+    candidate = Candidate(architecture["candidate"])
+    wish = replace(
+        wish,
+        epochs=wish.epochs or config.finalist_epochs,
+        start=wish.start or config.finalist_weights,
+        learning_rate=wish.learning_rate or config.learning_rate,
+    )
+    if wish.rewind_epoch > wish.epochs:
+        raise OptionError(f"--rewind-epoch {wish.rewind_epoch} is beyond the {wish.epochs} epochs: give at most these")
+    options = json.loads(json.dumps(asdict(wish)))
+    names = {sparsity: ticket_name(options, sparsity) for sparsity in wish.sparsities or (None,)}
+    left = [sparsity for sparsity, name in names.items() if not _is_made(home / "tickets" / name, options, name)]
+    making = _making(place, wish, number, candidate)
+    if left:
+        twin = _twin(place, making, candidate)
+        targets = wish.sparsities if wish.method in ("imp", "early-time") else tuple(left)  # those go down one ladder
+        for ticket in METHODS[wish.method](making, [sparsity for sparsity in targets if sparsity is not None]):
+            key = None if None in names else ticket.sparsity
+            if key in left:
+                _store(place, wish, home / "tickets" / names[key], ticket, candidate, twin, number, options)
+    shutil.rmtree(making.folder, ignore_errors=True)
+    yield from (home / "tickets" / name for name in names.values())
+
+
+def _is_made(home: Path, options: Mapping[str, Any], name: str) -> bool:
+    try:
+        metrics = json.loads((home / "metrics.json").read_text())
+    except (OSError, ValueError):
+        return False
+    apart = ("sparsities", "fading_rate" if options["method"] != "fading" else "")
+    kept, now = ({k: v for k, v in table.items() if k not in apart} for table in (metrics["options"], options))
+    if kept != now:
+        differ = ", ".join(f"{k}: has {kept.get(k)}, now {v}" for k, v in now.items() if kept.get(k) != v)
+        raise RunError(
+            f"ticket {name!r} is there, made with other options ({differ}): remove its folder {str(home)!r} to make it "
+            "anew, or give the same ones"
+        )
+    return True
+
+
+def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> Making:
+    setting = place.setting
+
+    def build() -> nn.Module:
+        network = build_alone(setting, candidate)
+        if wish.start == "fresh":
+            set_initial(network, setting.recipe, torch_generator(setting.seed, "ticket", number, "weights"))
+        elif wish.start == "trained":
+            load_weights(network, _tensors(place.folder.finalist(number) / "weights.safetensors"))
+        else:
+            supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
+            kept = read_tensors(place.folder.supernet, match=place.match)
+            if kept is None:
+                raise RunError(
+                    f"supernet {str(place.folder.supernet)!r} is gone, from which tickets start: give --start fresh or "
+                    "trained"
+                )
+            load_weights(supernet, kept[0])
+            inherit(network, supernet)
+        return network
+
+    plan = replace(
+        setting.recipe.plan,
+        epochs=wish.epochs,
+        time_schedule=(),
+        learning_rate=wish.learning_rate,
+        optimiser=wish.optimiser,
+        weight_decay=wish.weight_decay,
+    )
+    training = {"plan": asdict(plan), "start": wish.start, "penalty": wish.spike_penalty, "run": place.match}
+    training = match_hash(training)
+    base = place.folder.checkpoints / "tickets" / f"{number}-{training[:12]}"
+    return Making(
+        build=build,
+        task=setting.task,
+        plan=plan,
+        seed=derive(setting.seed, "ticket", number),
+        folder=base / f"{wish.method}-{match_hash(json.loads(json.dumps(asdict(wish))))[:12]}",
+        twin=base,
+        match=training,
+        device=setting.device,
+        pruning=Pruning(
+            pattern=wish.pattern, budget=wish.budget, floor=wish.floor, spare=wish.spare, spec=setting.task.spec
+        ),
+        rewind=wish.rewind_epoch,
+        spike_penalty=wish.spike_penalty,
+        weight_bits=wish.weight_bits,
+        fading_rate=wish.fading_rate,
+        stage=lambda title, unit: place.stage(f"finalist {number}: {title}", unit),
+    )
+
+
+def _tensors(path: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _twin(place: Workplace, making: Making, candidate: Candidate) -> dict[str, Any]:
+    """The dense network that was trained like the tickets: what it does, and what it cost; measured once."""
+    path = making.twin / "dense.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        pass
+    network, _, cost = dense(making)
+    twin = _figures(place, network, candidate) | {"cost": asdict(cost), "bytes": _bytes(network)}
+    write_atomic(path, json.dumps(twin) + "\n")
+    return twin
+
+
+def _bytes(network: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in plain_tensors(network).values())
+
+
+def _figures(place: Workplace, network: nn.Module, candidate: Candidate, bits: int | None = None) -> dict[str, Any]:
+    """What a network does on the validation split, and its accuracy on the test split; plain data."""
+    setting = place.setting if bits is None else replace(place.setting, model=few_bits(place.setting.model, bits))
+    task = setting.task
+    found = evaluate(network, task, task.validation, device=setting.device)
+    score = score_of(setting, candidate, network, found, fidelity="trained", seconds=0.0)
+    counts = found.counts
+    rows = layer_rows(counts, setting.model)
+    weights = {layer.name: (layer.weights, math.prod(_shape(network, layer.name))) for layer in counts.layers}
+    for row in rows:
+        kept, there = weights[row["name"]]
+        row["density"] = kept / there if kept or there else None
+    noise = math.sqrt(found.accuracy * (1 - found.accuracy) / counts.samples) if counts.samples else None
+    energy = energy_statement(counts, setting.model) if counts.samples else {}
+    return {
+        "state": score.state,
+        "error": score.error,
+        "val_accuracy": score.accuracy,
+        "val_noise": noise,
+        "test_accuracy": evaluate(network, task, task.test, device=setting.device).accuracy,
+        "spikes": score.spikes,
+        "sops": score.sops,
+        "macs": score.macs,
+        "energy_nj": score.energy_nj,
+        "with_memory_nj": energy.get("with_memory_nj"),
+        "parameters": score.parameters,
+        "timesteps": score.timesteps,
+        "layers": rows,
+        "energy": energy,
+    }
+
+
+def _shape(network: nn.Module, name: str) -> Sequence[int]:
+    weight = getattr(network.get_submodule(name), "weight", None)
+    return weight.shape if weight is not None and weight.dim() > 1 else (0,)
+
+
+def _store(
+    place: Workplace,
+    wish: Wish,
+    home: Path,
+    ticket: Ticket,
+    candidate: Candidate,
+    twin: Mapping[str, Any],
+    number: int,
+    options: Mapping[str, Any],
+) -> None:
+    """Writes a ticket's weights, masks and sparse storage, and last its metrics, which say that it is whole."""
+    network, space = ticket.network, place.setting.space
+    home.mkdir(parents=True, exist_ok=True)
+    about = {"space": space.name, "candidate": candidate.key, "timesteps": str(space.steps(candidate))}
+    save_tensors(home / "weights.safetensors", plain_tensors(network), about)
+    save_tensors(home / "masks.safetensors", masks_of(network), about)
+    for layout in LAYOUTS:
+        path = home / f"sparse-{layout}.safetensors"
+        save_sparse(path, network, layout=layout, bits=wish.weight_bits, metadata=about)
+    compact = None
+    if wish.pattern == CHANNELS:
+        small = shrink(network, place.setting.task.spec)
+        compact = sum(parameter.numel() for parameter in small.parameters())
+        save_tensors(home / "compact.safetensors", plain_tensors(small), about)
+    kept = kept_of(network)
+    files = sorted(path for path in home.glob("*.safetensors"))
+    metrics = {
+        "number": number,
+        "method": ticket.method,
+        "options": dict(options),
+        "candidate": dict(candidate),
+        "asked_sparsity": ticket.sparsity,
+        "sparsity": sparsity_of(network),
+        "weights": sum(there for _, there in kept.values()),
+        "kept": sum(stay for stay, _ in kept.values()),
+        "density": {name.removesuffix(".weight"): stay / there for name, (stay, there) in kept.items()},
+        "never_pruned": never_pruned(network),
+        "compact_parameters": compact,
+        **_figures(place, network, candidate, wish.weight_bits),
+        "cost": {"find": asdict(ticket.find), "train": asdict(ticket.train)},
+        "notes": ticket.notes,
+        "rounds": list(ticket.rounds),
+        "curve": [asdict(epoch) for epoch in ticket.curve],
+        "bytes": {path.name: path.stat().st_size for path in files},
+        "dense": dict(twin),
+    }
+    write_atomic(home / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def never_pruned(network: nn.Module) -> list[str]:
+    """Parameters that no mask is of: norms, biases, neurons, and layers that were spared."""
+    masks = masks_of(network)
+    return [name for name, _ in network.named_parameters() if name not in masks]
