@@ -14,7 +14,7 @@ from evaluators.checkpoint import own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate
-from evaluators.pruning.masks import attach
+from evaluators.pruning.masks import attach, detach
 from evaluators.pruning.rules import Rule, full, gradual
 from evaluators.setting import Setting
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, SILENT, build_alone, failure, score_of, set_initial
@@ -126,6 +126,7 @@ def train(
     validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
     seconds = finalist.seconds + time.perf_counter() - start
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
+    detach(network)  # what is pruned is zero
     return Trained(network=network, curve=curve, validation=validation, score=training.goal.judge(score))
 
 

@@ -28,8 +28,10 @@ def with_sparsity(space: Space, most: float) -> Space:
         OptionError: ``most`` is not between 0 and 1, or the space has a blank of that name.
     """
     if not 0 < most < 1:
-        raise OptionError(f"--search-sparsity {most:g} is out of range: give the largest share of weights to prune, "
-                          "above 0 and below 1, as 0.95")
+        raise OptionError(
+            f"--search-sparsity {most:g} is out of range: give the largest share of weights to prune, "
+            "above 0 and below 1, as 0.95"
+        )
     if SPARSITY in space.blanks:
         raise OptionError(f"space {space.name!r} has a blank {SPARSITY!r} of its own: drop --search-sparsity")
 
