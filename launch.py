@@ -238,6 +238,14 @@ def search_parser() -> Parser:
     )
     add(finalists, "finalist_epochs", "passes over the training split, each", int)
     add(finalists, "finalist_weights", "inherited (start from the supernet's) or fresh")
+    add(
+        finalists,
+        "prune",
+        "make lottery tickets of them at the end: imp, early-bird, early-time, eb+et, gmp, dst, stds, fading, random; "
+        "`launch.py prune --help` tells more",
+        metavar="METHOD",
+    )
+    add(finalists, "sparsity", "with --prune: shares of the weights that go", metavar="S,...")
 
     machine = parser.add_argument_group("machine")
     add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")

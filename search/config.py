@@ -73,6 +73,8 @@ class Config:
     finalist_pool: int | None = None
     finalist_epochs: int = 5
     finalist_weights: str = "inherited"
+    prune: str | None = None
+    sparsity: str = "0.9"
     energy_model: str = "horowitz-45nm-fp32"
     device: str = "auto"
     threads: int | None = None

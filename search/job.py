@@ -96,6 +96,10 @@ def prepare(config: Config) -> Job:
     task = load_config_task(config, space)
     _check_fit(space, task)
     setting = make_setting(config, space, task)
+    if config.prune is not None:
+        from search.tickets import prune_finalists, wish_of  # it builds on this
+
+        wish = wish_of(config)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
         with threads(config.threads):
@@ -113,6 +117,8 @@ def prepare(config: Config) -> Job:
                 match=match,
             )
             _finalists(training, config, stage)
+            if config.prune is not None:
+                prune_finalists(setting, config, folder, wish, stage)
 
     provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)

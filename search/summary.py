@@ -40,6 +40,8 @@ def summary(folder: RunFolder) -> str:
             f"val {_figure(row, 'val_accuracy', '.4f')}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
+    homes = [folder.finalist(one.number) / "tickets" / row["name"] for one in run.finalists for row in one.tickets]
+    lines += ticket_lines(folder, homes)
     lines += [] if run.finalists else _front(run)
     stopped = [o for o in outcomes if o.batch < 0 and o.score.state == "pruned"]
     lines += [f"{len(stopped)} more stopped early in their training"] if stopped else []
@@ -50,22 +52,22 @@ def summary(folder: RunFolder) -> str:
 
 
 def summary_of_tickets(folder: RunFolder, homes: Sequence[Path]) -> str:
-    """Tickets in a few lines, each finalist's under its dense twin."""
+    """Tickets in a few lines, each finalist's under its dense twin, and where all of it stands."""
+    return "\n".join([*ticket_lines(folder, homes), f"table: {folder.tickets_csv}", f"report: {folder.report}"])
+
+
+def ticket_lines(folder: RunFolder, homes: Sequence[Path]) -> list[str]:
+    """A line for each dense twin, and under it one a ticket."""
     lines: list[str] = []
-    numbers = dict.fromkeys(home.parents[1].name for home in homes)
-    for number in numbers:
+    for number in dict.fromkeys(home.parents[1].name for home in homes):
         names = [home.name for home in homes if home.parents[1].name == number]
         found = {one["name"]: one for one in read_tickets(folder, int(number))}
-        twin = found[names[0]]["dense"]
-        lines.append(f"finalist {number:>4}  dense{'':<23}{_ticket(twin)}")
+        lines.append(f"finalist {number:>4}  dense{'':<23}{_ticket(found[names[0]]['dense'])}")
         for name in names:
             one, cost = found[name], found[name]["cost"]["find"]
-            found_in = (
-                f"found in {cost['epochs']} epochs, {cost['sample_steps']:,} samples x T, {cost['seconds']:.0f} s"
-            )
-            lines.append(f"  {name:<24}{100 * one['sparsity']:6.2f} % {_ticket(one)}  {found_in}")
-    lines += [f"table: {folder.tickets_csv}", f"report: {folder.report}"]
-    return "\n".join(lines)
+            took = f"found in {cost['epochs']} epochs, {cost['sample_steps']:,} samples x T, {cost['seconds']:.0f} s"
+            lines.append(f"  {name:<24}{100 * one['sparsity']:6.2f} % {_ticket(one)}  {took}")
+    return lines
 
 
 def _ticket(row: Mapping[str, Any]) -> str:

@@ -155,10 +155,30 @@ def prune_run(
     return folder, made
 
 
+def wish_of(config: Config) -> Wish:
+    """The tickets that a search shall make of its finalists; raises OptionError where they cannot be."""
+    if config.finalists < 1:
+        raise OptionError(f"--prune {config.prune} prunes finalists: give --finalists 1 or more")
+    fading = config.prune == "fading"
+    return Wish(method=config.prune or "", sparsities=() if fading else parse_sparsities(config.sparsity))
+
+
+def prune_finalists(setting: Setting, config: Config, folder: RunFolder, wish: Wish, stage: Stage) -> None:
+    """Makes tickets of all finalists that a search has trained and stored, in the locked folder."""
+    place = Workplace(setting=setting, config=config, folder=folder, match=folder.read_config()["hash"], stage=stage)
+    for number in _stored(folder):
+        for _ in make_tickets(place, wish, number):
+            pass
+
+
+def _stored(folder: RunFolder) -> list[int]:
+    found = [int(entry.name) for entry in folder.finalists.glob("*") if entry.name.isdecimal()]
+    return sorted(one for one in found if is_stored(folder, one))
+
+
 def finalists_of(folder: RunFolder, number: int | None) -> list[int]:
     """Numbers of the trained finalists, or the one that is asked for; raises RunError where there is none."""
-    found = [int(entry.name) for entry in folder.finalists.glob("*") if entry.name.isdecimal()]
-    found = sorted(one for one in found if is_stored(folder, one))
+    found = _stored(folder)
     if not found:
         raise RunError(
             f"run {str(folder.path)!r} has no trained finalists to prune: let it end with `launch.py resume`, or "

@@ -222,7 +222,7 @@ def _grouped(name: str, value: Tensor, alive: Tensor, sparsity: float, n: int, m
         )
     keep = max(n, math.ceil(m * (1 - sparsity) - 1e-9))
     groups = value.masked_fill(~alive, -math.inf).movedim(1, -1).unflatten(-1, (-1, m))
-    order = groups.argsort(-1, descending=True, stable=True)[..., :keep]
+    order = groups.argsort(dim=-1, descending=True, stable=True)[..., :keep]
     mask = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, order, True)
     return mask.flatten(-2).movedim(-1, 1).contiguous() & alive
 

@@ -1,7 +1,7 @@
 """What the report is made of, read from the run folder: configuration, outcomes, finalists."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from results.folder import RunFolder
 from results.ledger import Outcome, read
 from results.predicted import Predicted, read_predicted
 from results.table import front_numbers
+from results.tickets import read_tickets
 from spaces.candidate import figure_names
 from spaces.errors import RunError
 
@@ -23,12 +24,14 @@ class Finalist:
         trained: line of the ledger with its score after training, None if it is not there.
         metrics: its metrics.json.
         architecture: its architecture.json, empty if it is not there.
+        tickets: metrics of its lottery tickets.
     """
 
     number: int
     trained: int | None
     metrics: Mapping[str, Any]
     architecture: Mapping[str, Any]
+    tickets: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +143,7 @@ def _finalist(folder: RunFolder, number: int, outcomes: list[Outcome]) -> Finali
         trained=trained,
         metrics=_object(path / "metrics.json"),
         architecture=_object(drawing) if drawing.exists() else {},
+        tickets=read_tickets(folder, number),
     )
 
 

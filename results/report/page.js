@@ -187,6 +187,48 @@
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   }
 
+  // Tickets: accuracy against sparsity or a cost, one line a method; the dense twin as a level with its noise.
+  const ticketFigure = element("ticket-figure");
+  const MARKS = ["circle", "diamond", "square", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon"];
+  const TONES = ["--blue", "--red", "--green", "--purple", "--soft"];
+  if (ticketFigure && data.tickets.length) {
+    const [whose, against] = [element("ticket-finalist"), element("ticket-cost")];
+    const axes = { sparsity: "sparsity", energy_nj: data.labels.energy_nj, with_memory_nj: "energy with memory (nJ)", sops: data.labels.sops, spikes: data.labels.spikes, find: "cost of finding it (samples × T)" };
+    whose.replaceChildren(...data.tickets.map((one) => make("option", String(one.number), { value: one.number })));
+    against.replaceChildren(...Object.entries(axes).map(([name, label]) => make("option", label, { value: name })));
+    const drawTickets = () => {
+      const one = data.tickets.find((entry) => String(entry.number) === whose.value);
+      const [x, traces, shapes] = [against.value, [], []];
+      const methods = [...new Set(one.tickets.map((ticket) => ticket.series))].sort();
+      methods.forEach((method, index) => {
+        const mine = one.tickets.filter((ticket) => ticket.series === method && ticket[x] !== null && ticket.val_accuracy !== null).sort((a, b) => a[x] - b[x]);
+        const tone = color(TONES[index % TONES.length]);
+        traces.push({ type: "scatter", mode: mine.length > 1 ? "lines+markers" : "markers", name: method, x: mine.map((ticket) => ticket[x]), y: mine.map((ticket) => ticket.val_accuracy), line: { color: tone, width: 1.5 }, marker: { symbol: MARKS[index % MARKS.length], size: 10, color: tone },
+          text: mine.map((ticket) => `<b>${safe(ticket.name)}</b><br>${percent(ticket.val_accuracy)} at sparsity ${percent(ticket.sparsity)}<br>${number(ticket.spikes)} spikes · ${number(ticket.energy_nj)} nJ`), hovertemplate: "%{text}<extra></extra>" });
+      });
+      one.twins.forEach((twin, index) => {
+        const tone = color("--ink");
+        if (twin.val_noise) shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, y0: twin.val_accuracy - twin.val_noise, y1: twin.val_accuracy + twin.val_noise, fillcolor: tone, opacity: 0.08, line: { width: 0 } });
+        shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: twin.val_accuracy, y1: twin.val_accuracy, line: { color: tone, width: 1.2, dash: "dash" } });
+        traces.push({ type: "scatter", mode: "markers", name: index ? "dense, trained otherwise" : "dense", x: [twin[x]], y: [twin.val_accuracy], marker: { symbol: "circle-open", size: 11, color: tone, line: { width: 2 } }, hovertemplate: `<b>dense</b><br>${percent(twin.val_accuracy)}<br>${number(twin.spikes)} spikes · ${number(twin.energy_nj)} nJ<extra></extra>` });
+      });
+      const positive = traces.every((trace) => trace.x.every((value) => value > 0));
+      const axis = { gridcolor: color("--grid"), linecolor: color("--line"), zeroline: false, ticks: "outside", tickcolor: color("--line"), automargin: true };
+      Plotly.react(ticketFigure, traces, {
+        margin: { l: 52, r: 14, t: 40, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", shapes,
+        font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("--ink") }, hovermode: "closest",
+        xaxis: { ...axis, title: { text: axes[x], standoff: 12 }, type: positive && x !== "sparsity" ? "log" : "linear", tickformat: x === "sparsity" ? ".0%" : undefined, nticks: 6 },
+        yaxis: { ...axis, title: { text: data.labels.accuracy || "validation accuracy", standoff: 10 }, tickformat: ".1~%" },
+        modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--line"), activecolor: color("--blue") },
+        legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hoverlabel: { align: "left", bgcolor: color("--card"), bordercolor: color("--line"), font: { color: color("--ink") } },
+      }, { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]] });
+    };
+    drawTickets();
+    whose.addEventListener("change", drawTickets);
+    against.addEventListener("change", drawTickets);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTickets);
+  }
+
   // The table of all candidates: sorted, filtered, a page at a time.
   const table = element("candidate-table");
   if (table) {

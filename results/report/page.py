@@ -8,7 +8,7 @@ from typing import Any
 
 from results.folder import RunFolder, flatten
 from results.predicted import Forecast
-from results.report import words
+from results.report import tickets, words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
 from spaces.candidate import METRICS
@@ -68,6 +68,7 @@ def render(run: Gathered) -> str:
         label=words.label,
         upwards=words.sentence(words.short(run.quality)),
         finalists=[_finalist(one, run) for one in run.finalists],
+        tickets=tickets.sections(run),
         failures=words.failures(run.outcomes),
         configuration=[(key, _plain(value)) for key, value in flatten(run.config).items()],
         energy=_energy(run.finalists),
@@ -128,6 +129,7 @@ def _records(run: Gathered) -> dict[str, Any]:
         "objectives": run.objectives,
         "finalists": [{"number": one.number, "trained": one.trained} for one in run.finalists],
         "start": cards[0]["number"] if cards else None,
+        "tickets": tickets.points(run),
     }
 
 
