@@ -9,16 +9,18 @@ from spaces import SPACES
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.errors import OptionError, SpaceError
+from spaces.find import make_space
 from spaces.snasnet import snasnet
 from spaces.sparsity import SPARSITY, asked_sparsity, dense_part, with_sparsity
 from spaces.spec import TaskSpec
+from spaces.weights import initialise
 
 SPEC = TaskSpec(channels=3, height=16, width=16, classes=10)
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_space_gains_one_blank_and_builds_the_same_networks(name):
-    dense = SPACES[name]()
+    dense, _ = make_space(name)
     space = with_sparsity(dense, 0.9)
     assert list(space.blanks) == [*dense.blanks, SPARSITY]
     assert space.blanks[SPARSITY] == FloatDistribution(0.0, 0.9)
@@ -40,11 +42,13 @@ def test_every_space_gains_one_blank_and_builds_the_same_networks(name):
 def test_the_supernet_takes_candidates_of_any_sparsity():
     space = with_sparsity(autosnn(width=4, timesteps=2), 0.5)
     network = space.network(SPEC).eval()
+    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0)
     candidate = space.sample(np.random.default_rng(0))
     images = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
         outputs = [network(images, Candidate({**candidate, SPARSITY: share})) for share in (0.0, 0.5)]
     assert torch.equal(*outputs)
+    assert outputs[0].abs().sum() > 0
 
 
 def test_what_is_no_network_is_none_at_any_sparsity():
@@ -61,7 +65,7 @@ def test_a_bound_that_is_none_is_named(most):
 
 def test_a_space_with_such_a_blank_and_a_candidate_out_of_range_are_refused():
     space = with_sparsity(autosnn(width=4), 0.5)
-    with pytest.raises(OptionError, match="has a blank sparsity of its own"):
+    with pytest.raises(OptionError, match="has a blank 'sparsity' of its own"):
         with_sparsity(space, 0.5)
     candidate = Candidate({**space.sample(np.random.default_rng(0)), SPARSITY: 0.6})
     with pytest.raises(SpaceError, match="blank 'sparsity'"):
