@@ -41,10 +41,10 @@ def test_every_space_gains_one_blank_and_builds_the_same_networks(name):
 
 def test_the_supernet_takes_candidates_of_any_sparsity():
     space = with_sparsity(autosnn(width=4, timesteps=2), 0.5)
-    network = space.network(SPEC).eval()
-    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0)
+    network = space.network(SPEC).train()  # norms of the batch, so that it spikes
+    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, identity=True)
     candidate = space.sample(np.random.default_rng(0))
-    images = torch.rand(2, 3, 16, 16)
+    images = torch.rand(8, 3, 16, 16)
     with torch.no_grad():
         outputs = [network(images, Candidate({**candidate, SPARSITY: share})) for share in (0.0, 0.5)]
     assert torch.equal(*outputs)
