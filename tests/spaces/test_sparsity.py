@@ -42,7 +42,7 @@ def test_every_space_gains_one_blank_and_builds_the_same_networks(name):
 def test_the_supernet_takes_candidates_of_any_sparsity():
     space = with_sparsity(autosnn(width=4, timesteps=2), 0.5)
     network = space.network(SPEC).train()  # norms of the batch, so that it spikes
-    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, identity=True)
+    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, head_gain=8.0, identity=True)
     candidate = space.sample(np.random.default_rng(0))
     images = torch.rand(8, 3, 16, 16)
     with torch.no_grad():
