@@ -117,6 +117,12 @@ def search_parser() -> Parser:
     add(space, "timesteps", "time steps T. Cost grows in proportion", int)
     neurons = "lif, if, alif, asn, glif, klif, mlf, eclif, eclif2d, ternary, burst, psn or gamma"
     add(space, "neuron", f"the neuron of all layers: plif (learns its time constant), {neurons}")
+    add(
+        space,
+        "search_sparsity",
+        "search the share of pruned weights, too: a blank `sparsity` from 0 to X, as 0.95",
+        float,
+    )
 
     table = parser.add_argument_group("table: search a benchmark of trained networks, in seconds")
     add(

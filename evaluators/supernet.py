@@ -13,14 +13,17 @@ from evaluators.energy import energy_nj
 from evaluators.evaluation import Evaluation
 from evaluators.paths import PATH_RULES, sound
 from evaluators.prefix import PrefixCache, evaluate_from
+from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
 from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
 from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
+from spaces.sparsity import asked_sparsity
 from spaces.timing import set_timesteps
 from spaces.weights import count_parameters, inherit, initialise
 
+PRUNING = Pruning(floor=0.01)  # of candidates with a sparsity: the smallest of all layers go, no layer is emptied
 SILENT = "silent: no spike at the readout for any sample"
 
 # a full disk or memory says nothing about a candidate, which is to be scored again once there is room
@@ -89,6 +92,8 @@ def score_from_supernet(
 ) -> Score:
     """Score of a candidate on the validation split, with weights out of the supernet and its own BN statistics.
 
+    One with a sparsity is pruned in one shot: the smallest of the weights that it inherits are set to zero.
+
     A pure function of the supernet's weights and the candidate: what was scored before has no effect. A candidate that
     raises is a failed outcome with its traceback. A cache, of this supernet and setting alone, saves computing again
     what candidates have in common; the score is the same to the bit. ``hopeless`` is asked after an eighth, a quarter
@@ -109,6 +114,9 @@ def score_from_supernet(
     try:
         network = build_alone(setting, candidate)
         inherit(network, supernet)
+        if sparsity := asked_sparsity(candidate):
+            attach(network, one_shot(network, sparsity, PRUNING))
+            cache = None  # all of a candidate's weights decide on which go, so it begins like no other
         evaluation = evaluate_from(
             network,
             candidate,
@@ -159,7 +167,7 @@ def score_of(
         energy_nj=energy_nj(counts, setting.model),
         sops=counts.mean("sops"),
         macs=counts.mean("macs"),
-        parameters=count_parameters(network),
+        parameters=count_parameters(network) - sum(total - kept for kept, total in kept_of(network).values()),
         timesteps=setting.space.steps(candidate),
         seconds=seconds,
         error=SILENT if evaluation.silent else "",

@@ -78,6 +78,7 @@ class Config:
     batch: int = 20
     warm_start: str | None = None
     racing: bool = True
+    search_sparsity: float | None = None
     finalists: int = 4
     finalist_pool: int | None = None
     finalist_epochs: int = 5

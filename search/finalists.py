@@ -14,16 +14,19 @@ from evaluators.checkpoint import own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate
+from evaluators.pruning.masks import attach, detach
+from evaluators.pruning.rules import Rule, full, gradual
 from evaluators.setting import Setting
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, SILENT, build_alone, failure, score_of, set_initial
+from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, SILENT, build_alone, failure, score_of, set_initial
 from evaluators.training import Epoch, Plan, fit
 from results.folder import RunFolder
 from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
-from spaces.candidate import COUNT_LIKE, Score
+from spaces.candidate import COUNT_LIKE, Candidate, Score
 from spaces.files import write_atomic
 from spaces.seeds import derive, torch_generator
+from spaces.sparsity import asked_sparsity
 from spaces.weights import inherit
 
 
@@ -118,11 +121,21 @@ def train(
         checkpoint=checkpoint_of(finalist, training),
         match=training.match,
         on_step=on_step,
+        after_step=_pruning(network, candidate),
     )
     validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
     seconds = finalist.seconds + time.perf_counter() - start
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
+    detach(network)  # what is pruned is zero
     return Trained(network=network, curve=curve, validation=validation, score=training.goal.judge(score))
+
+
+def _pruning(network: nn.Module, candidate: Candidate) -> Rule:
+    """How a candidate with a sparsity gets its ticket: by gradual magnitude pruning while it trains."""
+    if not (sparsity := asked_sparsity(candidate)):
+        return lambda step, total, optimiser: None
+    attach(network, full(network))
+    return gradual(network, sparsity, PRUNING)
 
 
 def checkpoint_of(finalist: Finalist, training: Training) -> Path:

@@ -29,6 +29,7 @@ from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
 from spaces.find import make_space
 from spaces.space import Space
+from spaces.sparsity import with_sparsity
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 DEFAULT_SPACE = "autosnn"
@@ -39,6 +40,8 @@ def config_space(config: Config) -> tuple[Space, Config]:
     options = {"width": config.width, "timesteps": config.timesteps, "neuron": config.neuron}
     name = config.space or DEFAULT_SPACE
     space, used = make_space(name, options=options, compiled=config.compile)
+    if config.search_sparsity is not None:
+        space = with_sparsity(space, config.search_sparsity)
     return space, replace(config, space=name, **used)
 
 

@@ -83,7 +83,7 @@ class Score:
         energy_nj: compute energy a sample in nanojoules, by the run's energy model.
         sops: synaptic operations (accumulates) a sample.
         macs: multiply-accumulates of layers that see real-valued input, a sample.
-        parameters: learnable scalars of the network built alone.
+        parameters: learnable scalars of the network built alone, without those that are pruned.
         timesteps: T.
         columns: further figures by name, those of a benchmark table say; no name may be one that ``is_taken``.
         seconds: wall-clock time the score took; the one field that may differ between equal runs.

@@ -249,6 +249,13 @@ def hold(network: nn.Module) -> None:
         getattr(part, field).masked_fill_(~mask, 0.0)
 
 
+def detach(network: nn.Module) -> None:
+    """Takes the masks out of a network; what they left out is zero, and nothing keeps it so."""
+    for name in masks_of(network):
+        part, field = owner(network, name)
+        delattr(part, f"{field}_mask")
+
+
 def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
     """The module that holds a parameter, and what it calls it."""
     path, _, field = name.rpartition(".")
@@ -257,8 +264,9 @@ def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 def kept_of(network: nn.Module) -> dict[str, tuple[int, int]]:
     """How many weights stay and how many there are, by the name of each masked tensor of synapses."""
-    weights = prunable(network)
-    return {name: (int(mask.sum()), mask.numel()) for name, mask in masks_of(network).items() if name in weights}
+    masks = masks_of(network)
+    weights = prunable(network) if masks else {}
+    return {name: (int(mask.sum()), mask.numel()) for name, mask in masks.items() if name in weights}
 
 
 def sparsity_of(network: nn.Module) -> float:

@@ -10,9 +10,11 @@ from evaluators import evaluation as evaluation_module
 from evaluators import supernet as supernet_module
 from evaluators.checkpoint import own_tensors
 from evaluators.evaluation import evaluate, recalibrate
+from evaluators.prefix import PrefixCache
 from evaluators.supernet import score_from_supernet, train_supernet, warm_up
 from spaces.candidate import METRICS, Candidate
 from spaces.layers import Norm
+from spaces.sparsity import SPARSITY, with_sparsity
 from spaces.timing import Repeat
 from spaces.weights import inherit
 
@@ -52,6 +54,41 @@ def test_a_score_is_complete(setting, supernet):
         assert score.energy_nj == pytest.approx((score.macs * 4.6 + score.sops * 0.9) / 1000)
         assert 0 <= score.accuracy <= 1
         assert score.timesteps == 2
+
+
+def test_a_candidate_with_a_sparsity_is_pruned_in_one_shot(setting, supernet):
+    """Against masks made by hand: of all its inherited weights the largest stay, but for one of a hundred a layer."""
+    space = with_sparsity(setting.space, 0.95)
+    sparse, plain = replace(setting, space=space), draws(setting, 1)[0]
+    cache, dense = PrefixCache(64), timeless(score_from_supernet(setting, supernet, plain))
+    for share in (0.0, 0.3, 0.9):
+        candidate = Candidate({**plain, SPARSITY: share})
+        score = timeless(score_from_supernet(sparse, supernet, candidate, cache=cache))
+        network = setting.space.network(setting.task.spec, plain)
+        inherit(network, supernet)
+        weights = {n: p for n, p in network.named_parameters() if p.dim() > 1}
+        flat = torch.cat([weight.detach().flatten().abs() for weight in weights.values()])
+        kept = len(flat) - round(share * len(flat))
+        bar = flat.sort(descending=True).values[kept - 1]
+        with torch.no_grad():
+            for weight in weights.values():
+                floor = weight.abs().flatten().sort(descending=True).values[-(-weight.numel() // 100) - 1]
+                weight[weight.abs() < min(bar, floor)] = 0.0
+        left = sum(int(weight.count_nonzero()) for weight in weights.values())
+        assert abs(left - kept) <= sum(-(-w.numel() // 100) for w in weights.values())
+        assert score.parameters == dense.parameters - round(share * len(flat))
+        recalibrate(network, setting.task, samples=setting.recipe.recalibration_samples, seed=setting.seed)
+        by_hand = evaluate(network, setting.task, setting.task.validation)
+        if left == kept:  # no layer was saved by its floor
+            assert (score.accuracy, score.spikes) == (by_hand.accuracy, by_hand.counts.mean("spikes"))
+            assert score.sops == by_hand.counts.mean("sops")
+        if not share:
+            assert score == dense
+        else:
+            assert score.sops < dense.sops
+    again = timeless(score_from_supernet(sparse, supernet, Candidate({**plain, SPARSITY: 0.3})))
+    with_cache = timeless(score_from_supernet(sparse, supernet, Candidate({**plain, SPARSITY: 0.3}), cache=cache))
+    assert again == with_cache
 
 
 def test_a_candidate_that_is_no_network_is_infeasible(setting, supernet):

@@ -18,6 +18,7 @@ from search.finalists import Training, pick, train_finalist
 from search.goal import Goal
 from spaces.candidate import Candidate, Score
 from spaces.seeds import numpy_generator
+from spaces.sparsity import SPARSITY, with_sparsity
 
 GOAL = Goal(objectives=("accuracy", "spikes"))
 
@@ -66,6 +67,24 @@ def test_what_is_stored_is_what_was_measured(setting, supernet, folder, inherite
     assert metrics["spikes"] == outcome.score.spikes
     assert not any(folder.checkpoints.iterdir())
     assert [o.score.fidelity for o in read(folder.ledger)[0]] == ["supernet"] * 6 + ["trained"]
+
+
+def test_a_finalist_with_a_sparsity_is_pruned_while_it_trains(setting, supernet, folder):
+    sparse = replace(setting, space=with_sparsity(setting.space, 0.9))
+    rng = numpy_generator(0)
+    candidate = Candidate({**setting.space.sample(rng), SPARSITY: 0.6})
+    with Ledger.open(folder.ledger) as ledger:
+        ledger.append(Outcome(0, 0, candidate, score_from_supernet(sparse, supernet, candidate)))
+        _, outcome = train(sparse, supernet, folder, ledger, epochs=4)
+    assert outcome.score.state == "ok"
+    stored = load_file(folder.finalist(0) / "weights.safetensors")
+    network = sparse.space.network(setting.task.spec, candidate)
+    network.load_state_dict(stored)
+    weights = [p for p in network.parameters() if p.dim() > 1]
+    total = sum(weight.numel() for weight in weights)
+    assert sum(int((weight == 0).sum()) for weight in weights) == round(0.6 * total)
+    assert outcome.score.parameters == sum(p.numel() for p in network.parameters()) - round(0.6 * total)
+    assert evaluate(network, setting.task, setting.task.validation).accuracy == outcome.score.accuracy
 
 
 def test_a_finalist_that_raises_is_a_failed_outcome(setting, supernet, folder, monkeypatch):
