@@ -15,6 +15,7 @@ from evaluators.paths import PATH_RULES, sound
 from evaluators.prefix import PrefixCache, evaluate_from
 from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
+from evaluators.workers import ALONE, Workers
 from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
@@ -50,6 +51,7 @@ def train_supernet(
     checkpoint: Path | None = None,
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    workers: Workers = ALONE,
 ) -> tuple[nn.Module, list[Epoch]]:
     """Trains a supernet on the paths that the recipe's sampling rule draws.
 
@@ -75,6 +77,7 @@ def train_supernet(
         checkpoint=checkpoint,
         match=match,
         on_step=on_step,
+        workers=workers,
     )
     return network, curve
 

@@ -1,4 +1,4 @@
-"""Training: one loop for a supernet (a path a step) and for a candidate alone, resumable at every epoch.
+"""Training: one loop for a supernet (a path a step) and for a candidate alone, by one worker or several, resumable.
 
 Everything random in epoch ``e`` comes from streams named by the seed and ``e``, and the learning rate is a function of
 the step, so a run that is killed and resumed ends with the same weights as one that is not.
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from evaluators.checkpoint import read_checkpoint, write_checkpoint
 from evaluators.tasks.task import Task, batch_count, batches
+from evaluators.workers import ALONE, Workers
 from spaces.candidate import Candidate
 from spaces.errors import SearchError
 from spaces.seeds import torch_generator
@@ -112,6 +113,7 @@ def fit(
     checkpoint: Path | None = None,
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    workers: Workers = ALONE,
 ) -> list[Epoch]:
     """Trains ``network`` in place.
 
@@ -127,6 +129,8 @@ def fit(
         checkpoint: file to keep and to resume from; written after every epoch. One that is past ``until`` is not used.
         match: what a checkpoint must bear to be resumed from.
         on_step: told (steps done, steps in all).
+        workers: those who train together, each called with the same arguments; the first alone keeps the checkpoint and
+            tells of steps, and any number may go on from it. No batch may have fewer samples than there are workers.
 
     Returns:
         One entry an epoch, those before a resume included.
@@ -135,6 +139,7 @@ def fit(
         TrainingError: the loss is not finite.
     """
     network.to(device, memory_format=torch.channels_last).train()
+    workers.join(network)
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)
     curve: list[Epoch] = []
     last = plan.epochs if until is None else min(until, plan.epochs)
@@ -149,8 +154,16 @@ def fit(
         order = torch_generator(seed, "batches", epoch)
         losses: list[Tensor] = []
         stream = batches(
-            task, task.train, batch_size=plan.batch_size, device=device, generator=order, augment=True, drop_last=True
+            task,
+            task.train,
+            batch_size=plan.batch_size,
+            device=device,
+            generator=order,
+            augment=True,
+            drop_last=True,
+            part=workers.part,
         )
+        whole = min(plan.batch_size, len(task.train))
         for step, (images, labels) in enumerate(stream):
             for group in optimiser.param_groups:
                 group["lr"] = one_cycle(epoch * steps + step, total, plan.learning_rate)
@@ -161,11 +174,14 @@ def fit(
             for candidate in group:
                 with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.precision == "bf16"):
                     readout = network(images, candidate)
-                loss = loss_of(readout.float(), labels, plan) / len(group)
+                loss = loss_of(readout.float(), labels, plan) * (len(labels) / whole) / len(group)
                 loss.backward()
                 losses.append(loss.detach() * len(group))
+            workers.add_gradients(network)
             optimiser.step()
-            on_step(epoch * steps + step + 1, total)
+            if workers.first:
+                on_step(epoch * steps + step + 1, total)
+        workers.add(losses)
         mean = torch.stack(losses).mean().item()
         if not math.isfinite(mean):
             raise TrainingError(
@@ -173,7 +189,7 @@ def fit(
                 f"{plan.learning_rate:g}; lower it with --learning-rate"
             )
         curve.append(Epoch(epoch=epoch + 1, loss=mean))
-        if checkpoint is not None:
+        if checkpoint is not None and workers.first:
             write_checkpoint(checkpoint, network, optimiser, curve=curve, match=match)
     if timesteps is not None:
         set_timesteps(network, timesteps)
