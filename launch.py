@@ -68,7 +68,22 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
-SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {"space": "autosnn"}
+SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {
+    "space": "autosnn",
+    "workers": "as many as fit",
+    "gpus_per_worker": "1 with a GPU as --device, else 0",
+    "address": "a Ray of this machine, for this run",
+}
+WORKERS = {
+    "runner": str,
+    "workers": int,
+    "cpus_per_worker": float,
+    "gpus_per_worker": float,
+    "address": str,
+    "object_store_mb": int,
+    "retries": int,
+    "candidate_timeout": float,
+}
 
 
 def search_parser() -> Parser:
@@ -232,6 +247,21 @@ def search_parser() -> Parser:
     add(finalists, "finalist_epochs", "passes over the training split, each", int)
     add(finalists, "finalist_weights", "inherited (start from the supernet's) or fresh")
 
+    workers = parser.add_argument_group("workers: who scores candidates (results do not depend on it)")
+    add(workers, "runner", "in-process, or ray: several at once, on this machine or on a cluster")
+    add(workers, "workers", "so many, each with one candidate at a time", int)
+    add(workers, "cpus_per_worker", "CPUs of one; its threads", float)
+    add(workers, "gpus_per_worker", "GPUs of one; with 0.5 two share a GPU", float)
+    add(
+        workers,
+        "address",
+        "HOST:PORT of a Ray cluster, or auto for the one that this machine is a node of",
+        metavar="HOST:PORT",
+    )
+    add(workers, "object_store_mb", "shared memory of a Ray started here, for data and supernet, MiB", int)
+    add(workers, "retries", "try a candidate so often again after its worker was lost; then it is failed", int)
+    add(workers, "candidate_timeout", "end a worker that takes longer than this for a candidate, seconds", float)
+
     machine = parser.add_argument_group("machine")
     add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
     add(
@@ -324,6 +354,8 @@ def resume_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--export-optuna", metavar="FILE", help="write Optuna studies into this SQLite file at the end")
     parser.add_argument("--device", metavar="NAME", help="go on on this device")
     parser.add_argument("--threads", type=int, metavar="N", help="go on with this many CPU threads")
+    for name, kind in WORKERS.items():
+        parser.add_argument("--" + name.replace("_", "-"), type=kind, metavar="X", help="as in search")
     return {name: value for name, value in vars(parser.parse_args(args)).items() if value is not None}
 
 

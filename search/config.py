@@ -16,6 +16,14 @@ WHERE = (
     "device",
     "threads",
     "export_optuna",
+    "runner",
+    "workers",
+    "cpus_per_worker",
+    "gpus_per_worker",
+    "address",
+    "object_store_mb",
+    "retries",
+    "candidate_timeout",
 )  # may change between a run and its resume
 NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out", "warm_start")  # of that, its content is matched
 
@@ -25,7 +33,8 @@ class Config:
     """All options of a search, with the command line's defaults; ``launch.py search --help`` describes them.
 
     Of width, timesteps and neuron, None stands for the space's own default; of space, for ``autosnn``, or ``table``
-    where ``table_blanks`` make one. A run's config.json spells them out.
+    where ``table_blanks`` make one. A run's config.json spells them out. Of workers, None stands for as many as fit, of
+    GPUs a worker for one where the device is a GPU.
     """
 
     space: str | None = None
@@ -77,6 +86,14 @@ class Config:
     threads: int | None = None
     out: str | None = None
     export_optuna: str | None = None
+    runner: str = "in-process"
+    workers: int | None = None
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float | None = None
+    address: str | None = None
+    object_store_mb: int = 1024
+    retries: int = 3
+    candidate_timeout: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -140,9 +157,22 @@ RANGES = {
     "finalist_pool": (1, 10**6),
     "finalist_epochs": (1, 10**6),
     "threads": (1, 1024),
+    "workers": (1, 10**5),
+    "gpus_per_worker": (0, 1024),
+    "object_store_mb": (80, 10**9),
+    "retries": (0, 1000),
 }
-POSITIVE = ("learning_rate", "logit_scale", "norm_scale", "head_gain", "minutes")
+POSITIVE = (
+    "learning_rate",
+    "logit_scale",
+    "norm_scale",
+    "head_gain",
+    "minutes",
+    "cpus_per_worker",
+    "candidate_timeout",
+)
 CHOICES = {
+    "runner": ("in-process", "ray"),
     "event_frames": ("time", "count"),
     "supernet_weights": ("entangled", "separate"),
     "path_rule": ("balanced", "uniform", "fair", "sandwich"),

@@ -28,6 +28,10 @@ class RunError(SearchError):
     """A run folder cannot be used: foreign, locked, of another configuration, or not writable."""
 
 
+class ClusterError(SearchError):
+    """Workers cannot be had as asked: no cluster, another token, too few resources, other versions."""
+
+
 def unknown(what: str, value: object, known: Iterable[str]) -> str:
     """One-line message for a name that is not among ``known``, with the nearest one if there is one.
 
