@@ -83,6 +83,9 @@ WORKERS = {
     "object_store_mb": int,
     "retries": int,
     "candidate_timeout": float,
+    "train_workers": int,
+    "storage": str,
+    "log": str,
 }
 
 
@@ -260,6 +263,7 @@ def search_parser() -> Parser:
     )
     add(workers, "object_store_mb", "shared memory of a Ray started here, for data and supernet, MiB", int)
     add(workers, "retries", "try a candidate so often again after its worker was lost; then it is failed", int)
+    add(workers, "train_workers", "train the supernet by so many at once, each with its part of every batch", int)
     add(workers, "candidate_timeout", "end a worker that takes longer than this for a candidate, seconds", float)
 
     machine = parser.add_argument_group("machine")

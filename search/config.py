@@ -24,6 +24,9 @@ WHERE = (
     "object_store_mb",
     "retries",
     "candidate_timeout",
+    "train_workers",
+    "storage",
+    "log",
 )  # may change between a run and its resume
 NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out", "warm_start")  # of that, its content is matched
 
@@ -94,6 +97,9 @@ class Config:
     object_store_mb: int = 1024
     retries: int = 3
     candidate_timeout: float | None = None
+    train_workers: int = 1
+    storage: str | None = None
+    log: str = "none"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -161,6 +167,7 @@ RANGES = {
     "gpus_per_worker": (0, 1024),
     "object_store_mb": (80, 10**9),
     "retries": (0, 1000),
+    "train_workers": (1, 10**4),
 }
 POSITIVE = (
     "learning_rate",
@@ -173,6 +180,7 @@ POSITIVE = (
 )
 CHOICES = {
     "runner": ("in-process", "ray"),
+    "log": ("none", "tensorboard", "mlflow"),
     "event_frames": ("time", "count"),
     "supernet_weights": ("entangled", "separate"),
     "path_rule": ("balanced", "uniform", "fair", "sandwich"),

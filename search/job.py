@@ -152,6 +152,13 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
     if config.compile:
         warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
+    if config.train_workers > 1:
+        from search.cluster import config_cluster, connected
+        from search.together import train_together
+
+        cluster = config_cluster(config)
+        with connected(cluster):
+            train_together(setting, cluster, config.train_workers, checkpoint=checkpoint, match=match, on_step=tell)
     supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
     checkpoint.unlink(missing_ok=True)
