@@ -47,21 +47,20 @@ class Training:
     """How finalists are trained, and where they are kept.
 
     Attributes:
-        setting, supernet: what was searched, and the weights that it was searched with.
+        setting, supernet: what was searched, and the weights that it was searched with, if any.
         plan: of the training.
         inherited: whether it starts from the supernet's weights or from new ones.
         goal: judges what comes of it.
-        folder, ledger: where that goes.
+        folder: where it is kept.
         match: what a checkpoint must bear to be gone on from.
     """
 
     setting: Setting
-    supernet: nn.Module
+    supernet: nn.Module | None
     plan: Plan
     inherited: bool
     goal: Goal
     folder: RunFolder
-    ledger: Ledger
     match: str
 
 
@@ -130,17 +129,16 @@ def checkpoint_of(finalist: Finalist, training: Training) -> Path:
     return training.folder.checkpoints / f"finalist-{finalist.outcome.number}.safetensors"
 
 
-def recorded(finalist: Finalist, training: Training) -> Outcome | None:
+def recorded(finalist: Finalist, ledger: Ledger) -> Outcome | None:
     """What the ledger holds of a finalist's training, if it has ended."""
     candidate = finalist.outcome.candidate
-    return next((o for o in training.ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
+    return next((o for o in ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
 
 
-def record(finalist: Finalist, training: Training, score: Score) -> Outcome:
+def record(finalist: Finalist, training: Training, ledger: Ledger, score: Score) -> Outcome:
     """Has the ledger hold what came of a finalist, once, and drops the checkpoint."""
-    outcome = recorded(finalist, training)
+    outcome = recorded(finalist, ledger)
     if outcome is None:
-        ledger = training.ledger
         outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=finalist.outcome.candidate, score=score)
         ledger.append(outcome)
     checkpoint_of(finalist, training).unlink(missing_ok=True)
@@ -150,6 +148,7 @@ def record(finalist: Finalist, training: Training, score: Score) -> Outcome:
 def train_finalist(
     finalist: Finalist,
     training: Training,
+    ledger: Ledger,
     *,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
@@ -159,10 +158,10 @@ def train_finalist(
     whose training was cut off goes on at its last epoch. A finalist that raises is a failed outcome; what is no
     fault of its own, such as a full disk, is raised.
     """
-    known = recorded(finalist, training)
+    known = recorded(finalist, ledger)
     never_stored = known is not None and (known.score.state == "failed" or known.score.error == SILENT)
     if known is not None and (never_stored or is_stored(training.folder, finalist.outcome.number)):
-        return record(finalist, training, known.score)
+        return record(finalist, training, ledger, known.score)
     setting, start = training.setting, time.perf_counter()
     try:
         done = train(finalist, training, on_step=on_step)
@@ -174,7 +173,7 @@ def train_finalist(
         raise
     except Exception as error:
         score = failure(error, fidelity="trained", seconds=time.perf_counter() - start)
-    return record(finalist, training, score)
+    return record(finalist, training, ledger, score)
 
 
 def is_stored(folder: RunFolder, number: int) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, failure
 from results.earlier import to_lines
 from results.folder import RunFolder
-from results.ledger import Outcome, read
+from results.ledger import Ledger, Outcome, read
 from search.finalists import Finalist, Training, record, recorded, train
 from search.goal import Goal
 from search.samplers.nsga2 import select
@@ -27,12 +27,12 @@ from spaces.files import write_atomic
 Stage = Callable[[str, str], Callable[[int, int], None]]
 
 
-def halve(pool: Sequence[Finalist], training: Training, k: int, stage: Stage) -> list[Finalist]:
+def halve(pool: Sequence[Finalist], training: Training, ledger: Ledger, k: int, stage: Stage) -> list[Finalist]:
     """The up to ``k`` of a pool that shall be trained to the end, trained to their last rung; the others are recorded.
 
     Those are ``pruned`` outcomes with what they had, or failed ones. The test split is not read.
     """
-    known = [recorded(one, training) for one in pool]
+    known = [recorded(one, ledger) for one in pool]
     if all(known):
         return [one for one, outcome in zip(pool, known, strict=True) if outcome.score.state != "pruned"]
     left, total = list(pool), training.plan.epochs
@@ -48,7 +48,9 @@ def halve(pool: Sequence[Finalist], training: Training, k: int, stage: Stage) ->
             if index not in on:
                 place = places.index(index) + 1 if index in places else None
                 why = outcome.score.error or f"{place}. of {len(left)} by rank and crowding, {len(on)} went on"
-                record(one, training, _stopped(outcome.score, f"stopped after {epochs} of {total} epochs: {why}"))
+                record(
+                    one, training, ledger, _stopped(outcome.score, f"stopped after {epochs} of {total} epochs: {why}")
+                )
         left = [replace(left[index], seconds=measured[index].score.seconds) for index in sorted(on)]
     return left
 

@@ -106,10 +106,9 @@ def prepare(config: Config) -> Job:
                 inherited=config.finalist_weights == "inherited",
                 goal=goal,
                 folder=folder,
-                ledger=ledger,
                 match=match,
             )
-            _finalists(training, config, stage)
+            _finalists(training, ledger, config, stage)
 
     provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
@@ -175,12 +174,12 @@ def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, 
     search_stage(job, folder, ledger, stage, score)
 
 
-def _finalists(training: Training, config: Config, stage: Stage) -> None:
+def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
     pool = config.finalist_pool or config.finalists
-    chosen = pick(training.ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
-    for finalist in halve(chosen, training, config.finalists, stage):
+    chosen = pick(ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
+    for finalist in halve(chosen, training, ledger, config.finalists, stage):
         tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
-        train_finalist(finalist, training, on_step=tell)
+        train_finalist(finalist, training, ledger, on_step=tell)
     forget(training.folder)
 
 
