@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from search.config import Config
+from search.config import Config, flag
 from spaces import SPACES
 from spaces.errors import OptionError, SearchError, unknown
 
@@ -296,6 +296,12 @@ def parse_search(args: Sequence[str]) -> Config:
                 raise OptionError(f"--{option} {text!r}: write --{option} COLUMN=NUMBER, e.g. --{option} energy_nj=500")
     constraints = ["<=".join(text.rsplit("=", 1)) for text in found.pop("max")]
     constraints += [">=".join(text.rsplit("=", 1)) for text in found.pop("min")]
+    default = Config()
+    idle = [name for name in WORKERS if name != "runner" and found[name] != getattr(default, name)]
+    if found["runner"] == default.runner and idle:
+        raise OptionError(
+            f"{flag(idle[0])} {found[idle[0]]} is for several workers: give --runner ray, too, or drop it"
+        )
     for name in ("objectives", "reference", "table_blanks"):
         found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
     return Config(constraints=tuple(constraints), **found)

@@ -9,7 +9,7 @@ rung, so who comes through ends with the weights that it has without rungs.
 What a rung measured is kept before anything follows from it, so a run that is killed decides as one that is not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +19,11 @@ from results.folder import RunFolder
 from results.ledger import Ledger, Outcome, read
 from search.finalists import Finalist, Training, record, recorded, train
 from search.goal import Goal
+from search.progress import Stage
 from search.samplers.nsga2 import select
 from spaces.candidate import Score
 from spaces.errors import LedgerError
 from spaces.files import write_atomic
-
-Stage = Callable[[str, str], Callable[[int, int], None]]
 
 
 def halve(pool: Sequence[Finalist], training: Training, ledger: Ledger, k: int, stage: Stage) -> list[Finalist]:

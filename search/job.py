@@ -1,6 +1,6 @@
 """The job by a supernet: train it, search with its scores, train the finalists; each part can be resumed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,13 +16,15 @@ from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
 from results.folder import RunFolder
-from results.ledger import Ledger, Outcome
+from results.ledger import Ledger
 from search.config import Config, parse_time_schedule
 from search.finalists import Training, pick, train_finalist
 from search.goal import make_goal
 from search.halving import forget, halve
-from search.racing import dominated_by
-from search.run import Job, Stage, search_stage
+from search.loop import in_process
+from search.progress import Stage
+from search.racing import Rivals, rivals_of
+from search.run import Job, search_stage
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
 from spaces.find import make_space
@@ -165,13 +167,35 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
 
 
 def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
-    config, cache = job.config, PrefixCache(job.config.prefix_cache_mb)
+    config = job.config
+    brief = rivals_of(job.goal) if config.racing else lambda history: None
+    if config.runner == "ray":
+        from search.cluster import config_cluster
+        from search.parcel import pack, scorer
+        from search.pool import pooled
 
-    def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
-        hopeless = dominated_by(history, job.goal) if config.racing else None
-        return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=hopeless)
+        cluster = config_cluster(config)
+        parcel = pack(config, setting, supernet, device=worker_device(config.device, cluster.gpus_per_worker))
+        with pooled(cluster, scorer, parcel, fidelity="supernet", brief=brief) as (runner, status):
+            search_stage(job, folder, ledger, stage, runner, status)
+        return
+    cache = PrefixCache(config.prefix_cache_mb)
 
-    search_stage(job, folder, ledger, stage, score)
+    def score(candidate: Candidate, rivals: Rivals | None) -> Score:
+        return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
+
+    search_stage(job, folder, ledger, stage, in_process(score, brief))
+
+
+def worker_device(device: str, gpus: float) -> str:
+    """The device of a worker with so many GPUs, of those that Ray gives it, where the driver has another.
+
+    >>> worker_device("cpu", 0.5), worker_device("cuda:1", 1), worker_device("cuda", 0), worker_device("mps", 0)
+    ('cuda', 'cuda', 'cpu', 'mps')
+    """
+    if gpus:
+        return "cuda"
+    return "cpu" if device.startswith("cuda") else device
 
 
 def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 from results.front import spread
 from results.ledger import Ledger, Outcome
@@ -13,7 +13,12 @@ from spaces.errors import LedgerError
 from spaces.seeds import derive
 from spaces.space import Space
 
-Runner = Callable[[Callable[[Candidate], Score], Sequence[Candidate]], Iterator[Score]]
+Runner = Callable[[Sequence[Candidate], Sequence[Outcome]], Iterator[Score]]
+"""Called with candidates and the outcomes of all whole batches before; gives their scores, in order, as they come.
+
+One that is not read to its end drops what is left. An error that is no candidate's fault is raised.
+"""
+Brief = Callable[[Sequence[Outcome]], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +30,26 @@ class Budget:
     batch: int = 20
 
 
-def in_process(score: Callable[[Candidate], Score], candidates: Sequence[Candidate]) -> Iterator[Score]:
-    """The runner that scores here, one candidate after the other."""
-    return map(score, candidates)
+def in_process(score: Callable[[Candidate, Any], Score], brief: Brief = lambda history: None) -> Runner:
+    """The runner that scores here, one candidate after the other; ``brief`` gives what a score needs of the history."""
+
+    def run(candidates: Sequence[Candidate], history: Sequence[Outcome]) -> Iterator[Score]:
+        told = brief(history)
+        return (score(candidate, told) for candidate in candidates)
+
+    return run
 
 
 def search(
     space: Space,
     ledger: Ledger,
     sampler: Sampler,
-    score: Callable[..., Score],
+    runner: Runner,
     *,
     goal: Goal,
     budget: Budget,
     seed: int,
     earlier: Sequence[Outcome] = (),
-    runner: Runner = in_process,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> str:
     """Runs, or goes on with, a search until its budget is spent or its space exhausted; returns why it ended.
@@ -52,23 +61,23 @@ def search(
     Args:
         space, sampler, goal, seed: what is searched, how, for what, and the name of all random choices.
         ledger: where outcomes stand and go.
-        score: called as ``score(candidate, history=outcomes)`` with the outcomes of all whole batches before.
+        runner: carries candidates to where they are scored, and brings the scores back in order.
         budget: when to stop.
         earlier: results of another search of the same space, for a warm start; see :func:`ask`.
-        runner: carries candidates to where they are scored, and brings the scores back in order.
         on_outcome: told of each new outcome.
 
     Raises:
         LedgerError: the ledger's outcomes are not those this search would have asked for.
     """
     earlier = [Outcome(number, 0, o.candidate, goal.judge(o.score)) for number, o in enumerate(earlier)]
-    batch = max((outcome.batch for outcome in ledger.outcomes), default=0)
-    batch = max(batch, 0)
+    searched = [outcome for outcome in ledger.outcomes if outcome.batch >= 0]
+    batch = searched[-1].batch if searched else 0
+    seconds = sum(outcome.score.seconds for outcome in searched)
+    begun = sum(outcome.batch == batch for outcome in searched)
     while True:
-        searched = [outcome for outcome in ledger.outcomes if outcome.batch >= 0]
-        history = [outcome for outcome in searched if outcome.batch < batch]
-        done = searched[len(history) :]
-        n = min(budget.batch, budget.candidates - len(history))
+        whole = len(searched) - begun
+        history, done = searched[:whole], searched[whole:]
+        n = min(budget.batch, budget.candidates - whole)
         if n <= 0:
             return f"{len(searched)} candidates scored, as asked"
         asked = ask(space, sampler, earlier, history, n, seed=derive(seed, "sampler", batch), goal=goal)
@@ -82,15 +91,16 @@ def search(
             return (
                 f"all {len(searched)} candidates of the space are scored{', but for earlier ones' if earlier else ''}"
             )
-        results = runner(partial(score, history=history), asked[len(done) :])
+        results = runner(asked[len(done) :], history)
         for candidate in asked[len(done) :]:
-            if budget.minutes is not None and _minutes(ledger.outcomes) >= budget.minutes:
-                return f"{_minutes(ledger.outcomes):.1f} minutes of scoring, as asked"
-            result = next(results)
-            outcome = Outcome(number=len(ledger.outcomes), batch=batch, candidate=candidate, score=goal.judge(result))
-            ledger.append(outcome)
-            on_outcome(outcome)
-        batch += 1
+            if budget.minutes is not None and seconds / 60 >= budget.minutes:
+                return f"{seconds / 60:.1f} minutes of scoring, as asked"
+            result = goal.judge(next(results))
+            ledger.append(Outcome(number=len(ledger.outcomes), batch=batch, candidate=candidate, score=result))
+            searched.append(ledger.outcomes[-1])
+            seconds += result.seconds
+            on_outcome(searched[-1])
+        batch, begun = batch + 1, 0
 
 
 def ask(
@@ -121,7 +131,3 @@ def ask(
         places = spread(values, goal.senses, n, log=[name in COUNT_LIKE for name in goal.objectives])
         first = list(dict.fromkeys(scored[place].candidate for place in places))
     return first + sampler(space, known, n - len(first), seed, goal) if len(first) < n else first
-
-
-def _minutes(outcomes: Sequence[Outcome]) -> float:
-    return sum(outcome.score.seconds for outcome in outcomes if outcome.batch >= 0) / 60

@@ -8,7 +8,11 @@ means over samples that differ little; a margin of 5 % stands in for their sprea
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from results.front import pareto_mask
 from results.ledger import Outcome
 from search.goal import Goal
 from spaces.candidate import Score
@@ -18,24 +22,58 @@ MARGIN = 0.05
 EXACT = ("parameters", "timesteps", "macs")  # the same for every sample
 
 
-def dominated_by(history: Sequence[Outcome], goal: Goal) -> Callable[[Score, int, int], str]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rivals:
     """A judge of partial scores: (score, samples seen, samples in all) -> why it is hopeless, or nothing.
 
-    Rivals are the ``ok`` outcomes of whole batches, so a run that is resumed judges as one that is not.
+    Whoever is beaten by any outcome is beaten by one of their front, so that is all that is kept.
+
+    Attributes:
+        goal: names and senses of the objectives.
+        numbers: which outcomes the rivals are, in order.
+        gains: their objectives [rivals, objectives], float64, larger is better.
     """
-    rivals = [outcome for outcome in history if outcome.score.state == "ok"]
 
-    def judge(score: Score, seen: int, total: int) -> str:
-        best = _optimistic(score, seen, total, goal)
-        for outcome in rivals:
-            if all(
-                _beats(name, sense * outcome.score.figure(name), best[name])
-                for name, sense in zip(goal.objectives, goal.senses, strict=True)
-            ):
-                return f"stopped after {seen} of {total} samples: dominated by candidate {outcome.number}"
-        return ""
+    goal: Goal
+    numbers: tuple[int, ...]
+    gains: np.ndarray
 
-    return judge
+    def joined(self, outcomes: Sequence[Outcome]) -> "Rivals":
+        """With further outcomes, of which the ``ok`` ones count; of equal ones the first stands."""
+        new = [outcome for outcome in outcomes if outcome.score.state == "ok"]
+        gains = np.concatenate([self.gains, self.goal.values([o.score for o in new]) * self.goal.senses])
+        numbers = (*self.numbers, *(outcome.number for outcome in new))
+        _, first = np.unique(gains, axis=0, return_index=True)
+        first = np.sort(first)
+        kept = first[pareto_mask(gains[first], [1] * gains.shape[1])]
+        return Rivals(goal=self.goal, numbers=tuple(numbers[i] for i in kept), gains=gains[kept])
+
+    def __call__(self, score: Score, seen: int, total: int) -> str:
+        """Why a partial score on ``seen`` of ``total`` samples is hopeless; empty if it is not."""
+        best = _optimistic(score, seen, total, self.goal)
+        beaten = np.ones(len(self.gains), dtype=bool)
+        for name, gain in zip(self.goal.objectives, self.gains.T, strict=True):
+            beaten &= gain > best[name] if name == "accuracy" else gain >= best[name]
+        if not beaten.any():
+            return ""
+        return f"stopped after {seen} of {total} samples: dominated by candidate {self.numbers[int(beaten.argmax())]}"
+
+
+def dominated_by(history: Sequence[Outcome], goal: Goal) -> Rivals:
+    """The judge whose rivals are a history's; those are whole batches, so a run that is resumed judges the same."""
+    return Rivals(goal=goal, numbers=(), gains=np.empty((0, len(goal.objectives)))).joined(history)
+
+
+def rivals_of(goal: Goal) -> Callable[[Sequence[Outcome]], Rivals]:
+    """As ``dominated_by``, for a history that only grows: each outcome is read once."""
+    rivals, read = dominated_by((), goal), 0
+
+    def told(history: Sequence[Outcome]) -> Rivals:
+        nonlocal rivals, read
+        rivals, read = rivals.joined(history[read:]), len(history)
+        return rivals
+
+    return told
 
 
 def _optimistic(score: Score, seen: int, total: int, goal: Goal) -> dict[str, float]:
@@ -47,7 +85,3 @@ def _optimistic(score: Score, seen: int, total: int, goal: Goal) -> dict[str, fl
         slack = bound if name == "accuracy" else 0.0 if name in EXACT else MARGIN * value
         best[name] = sense * value + slack
     return best
-
-
-def _beats(name: str, rival: float, best: float) -> bool:
-    return rival > best if name == "accuracy" else rival >= best

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,18 +24,16 @@ from results.report import write_report
 from results.table import write_tables
 from search.config import Config, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
-from search.loop import Budget, search
-from search.progress import stages
+from search.loop import Budget, Runner, search
+from search.progress import Stage, stages
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
 from search.samplers.standing import misses
 from spaces import lookup
-from spaces.candidate import Score
 from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.find import file_of, is_file
 from spaces.space import Space
 
-Stage = Callable[[str, str], Callable[[int, int], None]]
 PACKAGES = ("torch", "numpy", "optuna", "spikefront")
 
 
@@ -94,7 +92,8 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
     source = Path(config.warm_start).expanduser() if config.warm_start else None
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
     job = replace(job, config=replace(job.config, out=str(path)), earlier=earlier)
-    return _run(create_or_open(path, config=describe(job), warm_start=to_lines(earlier)), job, console)
+    with workers(job.config):
+        return _run(create_or_open(path, config=describe(job), warm_start=to_lines(earlier)), job, console)
 
 
 def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
@@ -126,7 +125,17 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
         console.print(
             f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
         )
-    return _run(folder, job, console)
+    with workers(job.config):
+        return _run(folder, job, console)
+
+
+def workers(config: Config) -> AbstractContextManager[None]:
+    """Within, the workers that a configuration asks for can be had; raises ClusterError where they cannot."""
+    if config.runner == "in-process":
+        return nullcontext()
+    from search.cluster import config_cluster, connected
+
+    return connected(config_cluster(config))
 
 
 def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
@@ -237,20 +246,22 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
     return folder
 
 
-def search_stage(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, score: Callable[..., Score]) -> str:
+def search_stage(
+    job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, runner: Runner, status: Callable[[], str] = str
+) -> str:
     """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
 
     At the end it is kept how well a surrogate predicts what was found.
     """
     config = job.config
     total = min(config.candidates, int(min(job.space.size, 2**62)))
-    tell = stage("search", "candidates")
+    tell = stage("search", "candidates", status)
     tell(len([outcome for outcome in ledger.outcomes if outcome.batch >= 0]), total)
     ended = search(
         job.space,
         ledger,
         lookup(SAMPLERS, "sampler", config.sampler),
-        score,
+        runner,
         goal=job.goal,
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
         seed=config.seed,

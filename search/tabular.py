@@ -9,7 +9,9 @@ from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config
 from search.goal import WAYS, make_goal
-from search.run import Job, Stage, search_stage
+from search.loop import in_process
+from search.progress import Stage
+from search.run import Job, search_stage
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown
 from spaces.find import make_space
@@ -28,6 +30,8 @@ def prepare(config: Config) -> Job:
             f"--table {config.table!r}: say which columns are blanks with --table-blanks COLUMN,COLUMN,..., or give "
             "--space NAME of one whose blanks bear the columns' names"
         )
+    if config.runner != "in-process":
+        raise OptionError(f"--runner {config.runner}: candidates of a table are looked up, not computed; drop it")
     header = table_columns(config.table)
     _check_objectives(config, header)
     goal = make_goal(config, header)
@@ -42,7 +46,7 @@ def prepare(config: Config) -> Job:
     look_up = scorer(table, space, goal.objectives)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        search_stage(job, folder, ledger, stage, lambda candidate, history: look_up(candidate))
+        search_stage(job, folder, ledger, stage, in_process(lambda candidate, told: look_up(candidate)))
 
     return Job(
         config=replace(config, space=config.space or FLAT),

@@ -11,7 +11,6 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from options import parse  # makes the project importable, too
 
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import score_from_supernet, set_initial, train_supernet
-from results.ledger import Ledger, Outcome
+from results.ledger import Ledger
 from search.job import config_space, load_config_task, make_goal, make_setting
-from search.loop import Budget, search
+from search.loop import Budget, in_process, search
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import Candidate, Score
@@ -49,7 +48,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"one by one": [], "common beginnings once": []}
     held = 0
 
-    def score(candidate: Candidate, *, history: Sequence[Outcome]) -> Score:
+    def score(candidate: Candidate, told: None) -> Score:
         nonlocal held
         marks = [time.perf_counter()]
         for kept in (None, cache) if len(seconds["one by one"]) % 2 else (cache, None):
@@ -65,7 +64,7 @@ def main() -> None:
     scores: list[Score] = []
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "ledger.jsonl") as ledger:
         sampler, budget = lookup(SAMPLERS, "sampler", config.sampler), Budget(candidates=config.candidates)
-        search(space, ledger, sampler, score, goal=make_goal(config), budget=budget, seed=config.seed)
+        search(space, ledger, sampler, in_process(score), goal=make_goal(config), budget=budget, seed=config.seed)
     samples, threads = len(task.validation), torch.get_num_threads()
     print(f"{len(seconds['one by one'])} candidates of {space.name}, C = {config.width}, T = {config.timesteps}, on")
     print(

@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution
 from results.front import pareto_mask
 from results.ledger import Ledger, Outcome, read
 from search.goal import Goal, parse_constraints
-from search.loop import Budget, ask, search
+from search.loop import Budget, ask, in_process, search
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import Candidate, Score
@@ -31,7 +31,7 @@ class Killed(Exception):
     """Stands for a kill between two candidates."""
 
 
-def score(candidate, *, history=(), seconds=1.0, calls=None, die_at=None):
+def score(candidate, told=None, *, seconds=1.0, calls=None, die_at=None):
     if calls is not None:
         calls.append(candidate)
         if len(calls) == die_at:
@@ -44,7 +44,7 @@ def go(path, *, sampler="evolution", budget=None, seed=0, scorer=score, earlier=
     budget = budget or Budget(candidates=45, batch=10)
     sampler = lookup(SAMPLERS, "sampler", sampler) if isinstance(sampler, str) else sampler
     with Ledger.open(path) as ledger:
-        why = search(SPACE, ledger, sampler, scorer, goal=GOAL, budget=budget, seed=seed, earlier=earlier)
+        why = search(SPACE, ledger, sampler, in_process(scorer), goal=GOAL, budget=budget, seed=seed, earlier=earlier)
         return why, [(o.batch, o.candidate.key, o.score) for o in ledger.outcomes]
 
 

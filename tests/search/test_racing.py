@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from results.ledger import Outcome
 from search.goal import Goal
-from search.racing import DELTA, dominated_by
+from search.racing import DELTA, dominated_by, rivals_of
 from spaces.candidate import Candidate, Score
 
 GOAL = Goal(objectives=("accuracy", "spikes", "energy_nj"))
@@ -47,6 +47,26 @@ def test_what_is_not_ok_is_no_rival():
 def test_a_candidate_never_beats_itself(accuracy, spikes, seen):
     own = score(accuracy, spikes, spikes / 10)
     assert dominated_by(rivals(own), GOAL)(own, seen, 1000) == ""
+
+
+@given(
+    rival=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(1, 5)), max_size=30),
+    judged=st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(1, 5)),
+    cut=st.integers(0, 30),
+)
+def test_the_front_of_the_rivals_judges_as_all_of_them_would(rival, judged, cut):
+    """Whether alone, each by its own, any of them beats the candidate; and read at once or in two parts."""
+    history = rivals(*(score(a / 10, 1.0 * s, 1.0 * e) for a, s, e in rival))
+    partial = score(judged[0] / 10, 1.0 * judged[1], 1.0 * judged[2])
+    one_by_one = [number for number, o in enumerate(history) if dominated_by([o], GOAL)(partial, 500, 1000)]
+    told = dominated_by(history, GOAL)(partial, 500, 1000)
+    assert bool(told) == bool(one_by_one)
+    assert not told or int(told.rpartition(" ")[2]) in one_by_one
+    growing = rivals_of(GOAL)
+    growing(history[:cut])
+    assert growing(history)(partial, 500, 1000) == told
+    numbers = [history[number].score for number in growing(history).numbers]
+    assert len(numbers) == len({(s.accuracy, s.spikes, s.energy_nj) for s in numbers})  # of equal ones one is kept
 
 
 @pytest.mark.parametrize("objectives", [("accuracy", "parameters"), ("accuracy", "timesteps", "macs"), ("sops",)])

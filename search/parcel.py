@@ -1,0 +1,98 @@
+"""Parcel: all that scoring out of a supernet needs, in a form that travels to another process, and made again there.
+
+A space holds functions and cannot travel: it is made again from its name and options, or from its file's text. Tensors
+travel as arrays, which the workers of a node read from shared memory.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from evaluators.checkpoint import load_weights, own_tensors
+from evaluators.prefix import PrefixCache
+from evaluators.setting import Setting
+from evaluators.supernet import score_from_supernet
+from evaluators.tasks.task import Split, Task
+from search.config import Config
+from search.job import config_space, make_setting
+from search.racing import Rivals
+from spaces.candidate import Candidate, Score
+from spaces.find import file_of, is_file
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Parcel:
+    """What a worker is sent.
+
+    Attributes:
+        config: names the space, its options, and how to score; its ``device`` is the worker's.
+        source: text of the space's own file; empty for a space of ours.
+        task: the task's attributes, with empty splits.
+        train, validation: images [N, ..., H, W, C] and labels [N]. The test split stays where it is.
+        weights: of the supernet, by name.
+    """
+
+    config: Config
+    source: str
+    task: Mapping[str, Any]
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray]
+    weights: Mapping[str, np.ndarray]
+
+
+def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str) -> Parcel:
+    """The parcel of a setting that a configuration made, and its supernet, for workers with such a device."""
+    task = setting.task
+    return Parcel(
+        config=replace(config, device=device),
+        source=file_of(config.space).read_text() if is_file(config.space) else "",
+        task={name: value for name, value in vars(task).items() if name not in ("train", "validation", "test")},
+        train=_arrays(task.train),
+        validation=_arrays(task.validation),
+        weights={name: tensor.cpu().numpy() for name, tensor in own_tensors(supernet).items()},
+    )
+
+
+def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
+    """The function that scores a candidate in a worker, as the driver would."""
+    config, train = parcel.config, _split(*parcel.train)
+    with tempfile.TemporaryDirectory() as folder:
+        if parcel.source:
+            path = Path(folder) / file_of(config.space).name
+            path.write_text(parcel.source)
+            config = replace(config, space=f"{path}:{config.space.rpartition(':')[2]}")
+        space, _ = config_space(config)
+    empty = Split(images=train.images[:0], labels=train.labels[:0])
+    task = Task(train=train, validation=_split(*parcel.validation), test=empty, **parcel.task)
+    setting = make_setting(config, space, task)
+    supernet = space.network(task.spec, entangled=setting.recipe.entangled)
+    load_weights(supernet, {name: _tensor(array) for name, array in parcel.weights.items()})
+    supernet.to(config.device, memory_format=torch.channels_last)
+    cache = PrefixCache(config.prefix_cache_mb)
+
+    def score(candidate: Candidate, rivals: Rivals | None) -> Score:
+        return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
+
+    return score
+
+
+def _arrays(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Images as they lie in memory, channels last."""
+    return np.ascontiguousarray(split.images.movedim(-3, -1).cpu().numpy()), split.labels.cpu().numpy()
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Split:
+    return Split(images=_tensor(images).movedim(-1, -3), labels=_tensor(labels))
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # and nobody writes
+        return torch.from_numpy(array)

@@ -1,0 +1,248 @@
+"""Pool: the runner that has candidates scored by several workers of a Ray, which may come, go and die meanwhile.
+
+The driver keeps sampler and ledger. A worker is an actor: a process that holds what scoring needs, sent once through
+the object store. Scores go back in candidate order, so a ledger does not depend on who computed what.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.cluster import Cluster, difference, facts_of_process, node_resources, room
+from search.dispatch import ENOUGH, Dispatch, Pace
+from search.loop import Brief, Runner
+from spaces.candidate import Candidate, Score
+from spaces.errors import ClusterError
+
+LOOK = 1.0  # seconds between looks at the cluster: what has come, what has gone, who takes too long
+WINDOW = 30.0  # seconds over which throughput is a mean
+
+Load = Callable[[Any], Callable[[Candidate, Any], Score]]
+
+
+@dataclass(eq=False)
+class _Worker:
+    actor: Any
+    call: Any  # what it is asked for: to start, or scores; None while it is idle
+    since: float
+    started: bool = False
+    batch: Dispatch | None = None  # whose candidates it has
+
+
+@dataclass(kw_only=True)
+class Pool:
+    """Workers and what they are told; use :func:`pooled`.
+
+    Attributes:
+        cluster: which workers.
+        load: makes the function that scores, ``score(candidate, told)``, in a worker, of what ``parcel`` holds.
+        parcel: reference to that in the object store.
+        fidelity: of a candidate that is failed for its workers' deaths.
+    """
+
+    cluster: Cluster
+    load: Load
+    parcel: Any
+    fidelity: str
+    workers: list[_Worker] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
+    lost: int = 0
+    failed: int = 0
+    queued: int = 0
+    false_starts: int = 0
+    looked: float = -LOOK
+    came: deque[float] = field(default_factory=deque)
+
+    def run(self, candidates: Sequence[Candidate], told: Any) -> Iterator[Score]:  # noqa: ANN401
+        """Scores of candidates, in order, as they come.
+
+        Raises:
+            ClusterError: no worker can be started, again and again.
+            Exception: what a score raised, which is no candidate's fault.
+        """
+        timeout = self.cluster.candidate_timeout
+        longest = ENOUGH if timeout is None else timeout / 4
+        batch = Dispatch(candidates, pace=self.pace, retries=self.cluster.retries, longest=longest)
+        while not batch.finished:
+            self._look(len(candidates))
+            for worker in self.workers:
+                if worker.started and worker.call is None and (asked := batch.take(worker, len(self.workers))):
+                    self._ask(worker, worker.actor.score.remote(asked, told), batch)
+            for worker in self._answered():
+                self._hear(worker, batch)
+            self.queued = batch.unsent
+            for score in batch.ready():
+                self.failed += score.state == "failed"
+                self.came.append(time.monotonic())
+                yield score
+
+    def status(self) -> str:
+        """For people: workers, throughput, queue, failures."""
+        now, came = time.monotonic(), list(self.came)
+        recent = sum(now - when < WINDOW for when in came)
+        span = min(WINDOW, now - came[0]) if came else 0.0
+        rate = f", {recent / span:.3g}/s" if span > 1 else ""
+        ready = sum(worker.started for worker in self.workers)
+        starting = f" (+{len(self.workers) - ready} starting)" if ready < len(self.workers) else ""
+        lost = f", {self.lost} workers lost" if self.lost else ""
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{ready} workers{starting}{rate}, {self.queued} queued{failed}{lost}"
+
+    def close(self) -> None:
+        """Ends all workers."""
+        import ray
+
+        for worker in self.workers:
+            ray.kill(worker.actor, no_restart=True)
+        self.workers.clear()
+
+    def _look(self, useful: int) -> None:
+        """Now and then: starts workers where there is room for more, and ends those that take too long."""
+        now = time.monotonic()
+        if now - self.looked < LOOK:
+            return
+        self.looked = now
+        while self.came and now - self.came[0] > WINDOW:
+            self.came.popleft()
+        wanted = min(self.cluster.workers or room(self.cluster, node_resources()), useful)
+        for _ in range(len(self.workers), wanted):
+            actor = _actor(self.cluster).remote(self.load, self.parcel, self.cluster.threads, facts_of_process()())
+            self.workers.append(_Worker(actor, actor.start.remote(), now))
+
+    def _ask(self, worker: _Worker, call: Any, batch: Dispatch) -> None:  # noqa: ANN401
+        worker.call, worker.since, worker.batch = call, time.monotonic(), batch
+
+    def _answered(self) -> list[_Worker]:
+        """Workers whose call has an end, good or bad; waits for one, but not for ever."""
+        import ray
+
+        calls = {worker.call: worker for worker in self.workers if worker.call is not None}
+        if not calls:
+            time.sleep(LOOK / 10)
+            return []
+        timeout = self.cluster.candidate_timeout
+        ready, _ = ray.wait(list(calls), num_returns=1, timeout=LOOK if timeout is None else min(LOOK, timeout / 4))
+        if ready and len(calls) > 1:
+            ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
+        answered = [calls[call] for call in ready]
+        if timeout is not None:
+            now = time.monotonic()
+            answered += [w for w in calls.values() if w.started and w not in answered and now - w.since > timeout]
+        return answered
+
+    def _hear(self, worker: _Worker, batch: Dispatch) -> None:
+        """Takes in what a worker's call ended with; what it had of a batch that was dropped is dropped."""
+        import ray
+
+        call, worker.call = worker.call, None
+        mine = worker.batch is batch
+        try:
+            answer = ray.get(call, timeout=0)
+        except ray.exceptions.RayTaskError as error:
+            if mine:
+                raise (error.cause or error) from None
+        except ray.exceptions.RayError as error:
+            reason = _reason(error, self.cluster.candidate_timeout)
+            self.workers.remove(worker)
+            ray.kill(worker.actor, no_restart=True)
+            if not worker.started:
+                self._false_start(reason)
+                return
+            self.lost += 1
+            self.looked = -LOOK  # another one, at once
+            if mine:
+                batch.lost(worker, reason, self.fidelity)
+            return
+        else:
+            if worker.started and mine:
+                batch.done(worker, *answer)
+        worker.started, self.false_starts = True, 0
+
+    def _false_start(self, reason: str) -> None:
+        """Raises ClusterError once nothing else can be expected."""
+        self.false_starts += 1
+        if self.false_starts > self.cluster.retries and not any(worker.started for worker in self.workers):
+            raise ClusterError(f"no worker can be started ({reason}): mend it, then resume")
+
+
+@contextmanager
+def pooled(
+    cluster: Cluster,
+    load: Load,
+    parcel: Any,  # noqa: ANN401
+    *,
+    fidelity: str,
+    brief: Brief = lambda history: None,
+) -> Iterator[tuple[Runner, Callable[[], str]]]:
+    """A runner whose candidates are scored by workers of the Ray that is connected, and its state in words.
+
+    Args:
+        cluster: which workers.
+        load: importable; called with the parcel in each worker, it gives the function that scores there.
+        parcel: what scoring needs, sent once; large arrays in it are shared by the workers of a node.
+        fidelity: of the scores.
+        brief: what a score needs of the history.
+
+    Raises:
+        ClusterError: the object store cannot hold the parcel.
+    """
+    import ray
+
+    try:
+        reference = ray.put(parcel)
+    except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
+        raise ClusterError(
+            f"the object store of {cluster.object_store_mb} MiB cannot hold data and supernet: raise --object-store-mb"
+        ) from error
+    pool = Pool(cluster=cluster, load=load, parcel=reference, fidelity=fidelity)
+    try:
+        yield lambda candidates, history: pool.run(candidates, brief(history)), pool.status
+    finally:
+        pool.close()
+
+
+def _actor(cluster: Cluster) -> Any:  # noqa: ANN401
+    import ray
+
+    return ray.remote(Scorer).options(
+        num_cpus=cluster.cpus_per_worker,
+        num_gpus=cluster.gpus_per_worker,
+        max_restarts=0,
+        scheduling_strategy="SPREAD",
+    )
+
+
+class Scorer:
+    """What runs in a worker's process."""
+
+    def __init__(self, load: Load, parcel: Any, threads: int, facts: dict[str, str]) -> None:  # noqa: ANN401
+        import torch
+
+        if problem := difference(facts, facts_of_process()()):
+            raise ClusterError(f"a node that came later {problem}")
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = True  # as the driver has it
+        self._score = load(parcel)
+
+    def start(self) -> None:
+        """Answers once the worker is ready."""
+
+    def score(self, candidates: Sequence[Candidate], told: Any) -> tuple[list[Score], float]:  # noqa: ANN401
+        """Scores, in order, and how long they took."""
+        begun = time.perf_counter()
+        return [self._score(candidate, told) for candidate in candidates], time.perf_counter() - begun
+
+
+def _reason(error: BaseException, timeout: float | None) -> str:
+    """Why a worker is lost, in words that are the same for the same cause."""
+    import ray
+
+    if isinstance(error, ray.exceptions.GetTimeoutError):
+        return f"no score within {timeout:g} seconds (--candidate-timeout)"
+    text = " ".join(str(error).split())
+    if "creation task" in text or "__init__" in text:
+        return text[-300:]
+    return "the worker died"
