@@ -36,8 +36,8 @@ class Config:
     """All options of a search, with the command line's defaults; ``launch.py search --help`` describes them.
 
     Of width, timesteps and neuron, None stands for the space's own default; of space, for ``autosnn``, or ``table``
-    where ``table_blanks`` make one. A run's config.json spells them out. Of workers, None stands for as many as fit, of
-    GPUs a worker for one where the device is a GPU.
+    where ``table_blanks`` make one; of train_epochs, for a search by a supernet. A run's config.json spells them out.
+    Of workers, None stands for as many as fit, of GPUs a worker for one where the device is a GPU.
     """
 
     space: str | None = None
@@ -98,6 +98,7 @@ class Config:
     retries: int = 3
     candidate_timeout: float | None = None
     train_workers: int = 1
+    train_epochs: int | None = None
     storage: str | None = None
     log: str = "none"
 
@@ -133,6 +134,8 @@ class Config:
                 f"--finalist-pool {self.finalist_pool} is thinned out during the training: give --finalist-epochs 2 or "
                 f"more, not {self.finalist_epochs}"
             )
+        if self.train_epochs is not None and self.table is not None:
+            raise OptionError("a sweep trains its candidates, a table has their scores: drop --table")
         if self.table_blanks and self.table is None:
             raise OptionError("--table-blanks names columns of a table: give its file with --table")
         if self.table_blanks and self.space not in (None, "table"):
@@ -168,6 +171,7 @@ RANGES = {
     "object_store_mb": (80, 10**9),
     "retries": (0, 1000),
     "train_workers": (1, 10**4),
+    "train_epochs": (1, 10**6),
 }
 POSITIVE = (
     "learning_rate",
@@ -179,7 +183,7 @@ POSITIVE = (
     "candidate_timeout",
 )
 CHOICES = {
-    "runner": ("in-process", "ray"),
+    "runner": ("in-process", "ray", "tune"),
     "log": ("none", "tensorboard", "mlflow"),
     "event_frames": ("time", "count"),
     "supernet_weights": ("entangled", "separate"),

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -124,6 +124,28 @@ def train(
     return Trained(network=network, curve=curve, validation=validation, score=training.goal.judge(score))
 
 
+Carry = Callable[[Sequence[Finalist], int], Iterator[Score]]
+"""Has finalists trained to an epoch, on from their checkpoints; gives their scores, in order, as they come."""
+
+
+def carried_here(training: Training) -> Carry:
+    """Trains one after the other, in this process. What is no fault of a finalist's is raised."""
+
+    def carry(finalists: Sequence[Finalist], until: int) -> Iterator[Score]:
+        return (_trained(finalist, training, until) for finalist in finalists)
+
+    return carry
+
+
+def _trained(finalist: Finalist, training: Training, until: int) -> Score:
+    try:
+        return train(finalist, training, until=until).score
+    except NOT_THE_CANDIDATES_FAULT:
+        raise
+    except Exception as error:
+        return failure(error, fidelity="trained", seconds=finalist.seconds)
+
+
 def checkpoint_of(finalist: Finalist, training: Training) -> Path:
     """Where a finalist's training is kept until it has ended."""
     return training.folder.checkpoints / f"finalist-{finalist.outcome.number}.safetensors"
@@ -162,18 +184,29 @@ def train_finalist(
     never_stored = known is not None and (known.score.state == "failed" or known.score.error == SILENT)
     if known is not None and (never_stored or is_stored(training.folder, finalist.outcome.number)):
         return record(finalist, training, ledger, known.score)
-    setting, start = training.setting, time.perf_counter()
+    start = time.perf_counter()
     try:
-        done = train(finalist, training, on_step=on_step)
-        if done.validation.finite and not done.validation.silent:
-            test = evaluate(done.network, setting.task, setting.task.test, device=setting.device)
-            store(finalist, training, done, test.accuracy)
-        score = done.score
+        score = finish(finalist, training, on_step=on_step)
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
         score = failure(error, fidelity="trained", seconds=time.perf_counter() - start)
     return record(finalist, training, ledger, score)
+
+
+def finish(
+    finalist: Finalist,
+    training: Training,
+    *,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Score:
+    """Trains a finalist to the end, reads the test split, once, and stores it, unless it is silent or not finite."""
+    setting = training.setting
+    done = train(finalist, training, on_step=on_step)
+    if done.validation.finite and not done.validation.silent:
+        test = evaluate(done.network, setting.task, setting.task.test, device=setting.device)
+        store(finalist, training, done, test.accuracy)
+    return done.score
 
 
 def is_stored(folder: RunFolder, number: int) -> bool:
@@ -198,7 +231,8 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
         {"space": space.name, "candidate": candidate.key, "timesteps": str(space.steps(candidate))},
     )
     write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
-    supernet = finalist.outcome.score
+    searched = finalist.outcome.score
+    before = {name: getattr(searched, name) for name in ("accuracy", "spikes", "energy_nj")}
     metrics = {
         "number": number,
         "picked_as": finalist.picked_as,
@@ -218,7 +252,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
         "epochs": len(done.curve),
         "seconds": score.seconds,
         "curve": [asdict(epoch) for epoch in done.curve],
-        "supernet": {"accuracy": supernet.accuracy, "spikes": supernet.spikes, "energy_nj": supernet.energy_nj},
+        "supernet": before if searched.fidelity == "supernet" else None,
         "layers": layer_rows(counts, setting.model),
         "energy": energy_statement(counts, setting.model),
     }

@@ -1,7 +1,8 @@
 """The job by a supernet: train it, search with its scores, train the finalists; each part can be resumed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -18,8 +19,8 @@ from evaluators.training import Plan
 from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config, parse_time_schedule
-from search.finalists import Training, pick, train_finalist
-from search.goal import make_goal
+from search.finalists import Carry, Training, pick, recorded, train_finalist
+from search.goal import Goal, make_goal
 from search.halving import forget, halve
 from search.loop import in_process
 from search.progress import Stage
@@ -82,8 +83,8 @@ def make_device(name: str) -> str:
     return name
 
 
-def prepare(config: Config) -> Job:
-    """A search by a supernet: its configuration spelt out, its space, goal and data checked, nothing begun.
+def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
+    """A configuration spelt out, how it trains and scores, and its goal; checked, and nothing begun.
 
     Raises:
         SearchError: something the user can mend.
@@ -94,10 +95,24 @@ def prepare(config: Config) -> Job:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config, space)
     _check_fit(space, task)
-    setting = make_setting(config, space, task)
+    return config, make_setting(config, space, task), goal
+
+
+def prepare(config: Config) -> Job:
+    """A search by a supernet: its configuration spelt out, its space, goal and data checked, nothing begun.
+
+    Raises:
+        SearchError: something the user can mend.
+    """
+    config, setting, goal = prepare_setting(config)
+    if config.train_workers > 1:
+        from search.together import check_count
+
+        check_count(setting, config.train_workers)
+    space, task = setting.space, setting.task
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        with _threads(config.threads):
+        with held(config.threads):
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, config, setting, match, stage)
             _search(job, folder, setting, supernet, ledger, stage)
@@ -154,12 +169,11 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
         warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
     if config.train_workers > 1:
-        from search.cluster import config_cluster, connected
+        from search.cluster import config_cluster
         from search.together import train_together
 
-        cluster = config_cluster(config)
-        with connected(cluster):
-            train_together(setting, cluster, config.train_workers, checkpoint=checkpoint, match=match, on_step=tell)
+        workers = config_cluster(config), config.train_workers
+        train_together(setting, *workers, checkpoint=checkpoint, match=match, on_step=tell)
     supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
     checkpoint.unlink(missing_ok=True)
@@ -169,7 +183,7 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
 def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config = job.config
     brief = rivals_of(job.goal) if config.racing else lambda history: None
-    if config.runner == "ray":
+    if config.runner in ("ray", "tune"):
         from search.cluster import config_cluster
         from search.parcel import pack, scorer
         from search.pool import pooled
@@ -201,17 +215,37 @@ def worker_device(device: str, gpus: float) -> str:
 def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
     pool = config.finalist_pool or config.finalists
     chosen = pick(ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
-    for finalist in halve(chosen, training, ledger, config.finalists, stage):
+    with carried(training, config) if config.runner == "tune" else nullcontext() as carry:
+        left = halve(chosen, training, ledger, config.finalists, stage, carry)
+        if carry is not None:
+            tell = stage("finalists", "trained")
+            waiting = [one for one in left if recorded(one, ledger) is None]
+            for done, _ in enumerate(carry(waiting, training.plan.epochs)):
+                tell(done + 1, len(waiting))
+    for finalist in left:
         tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
         train_finalist(finalist, training, ledger, on_step=tell)
     forget(training.folder)
 
 
+def carried(training: Training, config: Config) -> AbstractContextManager[Carry]:
+    """What has finalists trained side by side by the workers of a Ray; they are measured again and stored here."""
+    from search.cluster import config_cluster
+    from search.tuned import tuned
+
+    cluster = config_cluster(config)
+    device = worker_device(config.device, cluster.gpus_per_worker)
+    supernet = None if training.supernet is None else deepcopy(training.supernet).cpu()
+    sent = replace(training, setting=replace(training.setting, device=device), supernet=supernet)
+    return tuned(sent, cluster, storage=config.storage, log=config.log)
+
+
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def held(number: int) -> Iterator[None]:
+    """Within, PyTorch has so many threads, and the same seed gives the same run on a GPU, too."""
     before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(number)
-    torch.backends.cudnn.deterministic = True  # the same seed gives the same run on a GPU, too
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:

@@ -334,7 +334,7 @@ def test_as_many_are_left_as_were_asked_for_however_few_the_epochs(
         score = Score(state="ok", fidelity="trained", accuracy=number / 100, spikes=100.0 - number)
         return finalists_module.Trained(network=None, curve=[], validation=None, score=score)
 
-    monkeypatch.setattr(halving, "train", made_up)
+    monkeypatch.setattr(finalists_module, "train", made_up)
     folder = create_or_open(tmp_path / "made", config={"match": {}})
     with Ledger.open(folder.ledger) as ledger:
         for outcome in made([(0.5 + n / 100, 10.0 + n, "ok") for n in range(pool)]):
