@@ -93,7 +93,7 @@ WORKERS = {
 
 SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
 NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
-    *("table", "space", "data", "seed", "runner", "candidate_timeout", "train_workers", "prefix_cache_mb"),
+    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "prefix_cache_mb"),
     *("supernet_epochs", "path_rule", "paths", "time_schedule", "supernet_weights", "recalibration_samples"),
     *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start"),
 )

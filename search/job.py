@@ -19,7 +19,7 @@ from evaluators.training import Plan
 from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config, parse_time_schedule
-from search.finalists import Carry, Training, pick, recorded, train_finalist
+from search.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
 from search.goal import Goal, make_goal
 from search.halving import forget, halve
 from search.loop import in_process
@@ -229,7 +229,9 @@ def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage)
 
 
 def carried(training: Training, config: Config) -> AbstractContextManager[Carry]:
-    """What has finalists trained side by side by the workers of a Ray; they are measured again and stored here."""
+    """What has finalists trained side by side by the workers of a Ray, or here, one after the other."""
+    if config.runner == "in-process":
+        return nullcontext(carried_here(training))
     from search.cluster import config_cluster
     from search.tuned import tuned
 

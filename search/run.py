@@ -133,7 +133,7 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
 
 def workers(config: Config) -> AbstractContextManager[None]:
     """Within, the workers that a configuration asks for can be had; raises ClusterError where they cannot."""
-    if config.runner == "in-process" and config.train_workers == 1 and config.train_epochs is None:
+    if config.runner == "in-process" and config.train_workers == 1:
         return nullcontext()
     from search.cluster import config_cluster, connected
 

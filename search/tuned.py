@@ -121,6 +121,14 @@ class Desk(Searcher):
             task.score = Score(state="failed", fidelity="trained", error="its worker was lost again and again")
         task.ended.set()
 
+    def __deepcopy__(self, memo: dict) -> "Desk":
+        """One desk, whoever copies Tune's configuration."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, see ``save``."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what is asked for is known from the run folder."""
 
