@@ -299,7 +299,7 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(
         workers,
         "storage",
-        "folder or URI that all nodes see, for what Ray Tune keeps; needed on several machines",
+        "folder or URI (s3://bucket/key) that all nodes see, for checkpoints; needed on several machines",
         metavar="PATH",
     )
     add(

@@ -4,11 +4,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import nn
 
+from evaluators.checkpoint import Place
 from evaluators.energy import energy_nj
 from evaluators.evaluation import Evaluation
 from evaluators.paths import PATH_RULES, sound
@@ -48,7 +48,7 @@ def warm_up(setting: Setting, *, on_step: Callable[[int, int], None] = lambda do
 def train_supernet(
     setting: Setting,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Place | None = None,
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
     workers: Workers = ALONE,

@@ -8,13 +8,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluators.checkpoint import read_checkpoint, write_checkpoint
+from evaluators.checkpoint import Place, read_checkpoint, write_checkpoint
 from evaluators.tasks.task import Task, batch_count, batches
 from evaluators.workers import ALONE, Workers
 from spaces.candidate import Candidate
@@ -110,7 +109,7 @@ def fit(
     timesteps: int | None = None,
     until: int | None = None,
     device: str = "cpu",
-    checkpoint: Path | None = None,
+    checkpoint: Place | None = None,
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
     workers: Workers = ALONE,

@@ -4,13 +4,12 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from evaluators.checkpoint import own_tensors, save_tensors
+from evaluators.checkpoint import Place, drop, join, own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate
@@ -52,6 +51,7 @@ class Training:
         inherited: whether it starts from the supernet's weights or from new ones.
         goal: judges what comes of it.
         folder: where it is kept.
+        checkpoints: where checkpoints lie meanwhile; none: in the folder.
         match: what a checkpoint must bear to be gone on from.
     """
 
@@ -62,6 +62,7 @@ class Training:
     goal: Goal
     folder: RunFolder
     match: str
+    checkpoints: Place | None = None
 
 
 def pick(outcomes: Sequence[Outcome], goal: Goal, k: int, *, deep: bool = False) -> list[Finalist]:
@@ -146,9 +147,10 @@ def _trained(finalist: Finalist, training: Training, until: int) -> Score:
         return failure(error, fidelity="trained", seconds=finalist.seconds)
 
 
-def checkpoint_of(finalist: Finalist, training: Training) -> Path:
+def checkpoint_of(finalist: Finalist, training: Training) -> Place:
     """Where a finalist's training is kept until it has ended."""
-    return training.folder.checkpoints / f"finalist-{finalist.outcome.number}.safetensors"
+    home = training.folder.checkpoints if training.checkpoints is None else training.checkpoints
+    return join(home, f"finalist-{finalist.outcome.number}.safetensors")
 
 
 def recorded(finalist: Finalist, ledger: Ledger) -> Outcome | None:
@@ -163,7 +165,7 @@ def record(finalist: Finalist, training: Training, ledger: Ledger, score: Score)
     if outcome is None:
         outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=finalist.outcome.candidate, score=score)
         ledger.append(outcome)
-    checkpoint_of(finalist, training).unlink(missing_ok=True)
+    drop(checkpoint_of(finalist, training))
     return outcome
 
 

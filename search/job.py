@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_tensors
+from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.energy import ENERGY_MODELS
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
@@ -26,6 +26,7 @@ from search.loop import in_process
 from search.progress import Stage
 from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
+from search.storage import place_of
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
 from spaces.find import make_space
@@ -124,6 +125,7 @@ def prepare(config: Config) -> Job:
                 goal=goal,
                 folder=folder,
                 match=match,
+                checkpoints=place_of(config.storage, folder),
             )
             _finalists(training, ledger, config, stage)
 
@@ -159,9 +161,9 @@ def load_config_task(config: Config, space: Space) -> Task:
 
 def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
     kept = read_tensors(folder.supernet, match=match)
-    checkpoint = folder.checkpoints / "supernet.safetensors"
+    checkpoint = join(place_of(config.storage, folder), "supernet.safetensors")
     if kept is not None:
-        checkpoint.unlink(missing_ok=True)
+        drop(checkpoint)
         supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
@@ -176,7 +178,7 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
         train_together(setting, *workers, checkpoint=checkpoint, match=match, on_step=tell)
     supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
-    checkpoint.unlink(missing_ok=True)
+    drop(checkpoint)
     return supernet
 
 
@@ -239,7 +241,7 @@ def carried(training: Training, config: Config) -> AbstractContextManager[Carry]
     device = worker_device(config.device, cluster.gpus_per_worker)
     supernet = None if training.supernet is None else deepcopy(training.supernet).cpu()
     sent = replace(training, setting=replace(training.setting, device=device), supernet=supernet)
-    return tuned(sent, cluster, storage=config.storage, log=config.log)
+    return tuned(sent, cluster, log=config.log)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evaluators.checkpoint import drop
 from results.folder import RunFolder
 from results.front import ranks
 from results.ledger import Ledger, Outcome
@@ -28,6 +29,7 @@ from search.loop import Runner
 from search.progress import Stage
 from search.run import Job, search_stage
 from search.samplers import SAMPLERS, Sampler
+from search.storage import place_of
 from spaces import lookup
 from spaces.candidate import METRICS, Candidate, Score
 from spaces.space import Space
@@ -52,6 +54,7 @@ def prepare(config: Config) -> Job:
             goal=goal,
             folder=folder,
             match=folder.read_config()["hash"],
+            checkpoints=place_of(config.storage, folder),
         )
         sampler = complete_only(lookup(SAMPLERS, "sampler", config.sampler))
         with held(config.threads):
@@ -153,7 +156,7 @@ def _tidy(training: Training, whole: Sequence[Outcome], name: str = "no batch") 
     front = front_numbers(whole, names, senses)
     for outcome in whole:
         if outcome.number not in front:
-            checkpoint_of(Finalist(outcome=outcome, picked_as=""), training).unlink(missing_ok=True)
+            drop(checkpoint_of(Finalist(outcome=outcome, picked_as=""), training))
     for path in training.folder.checkpoints.glob("*rung-*.jsonl"):
         if not path.name.startswith(f"{name}-"):
             path.unlink()
@@ -166,8 +169,8 @@ def _keep_finalists(training: Training, ledger: Ledger, config: Config, stage: S
     for number, finalist in enumerate(chosen):
         tell(number, len(chosen))
         if not is_stored(training.folder, finalist.outcome.number):
-            finish(finalist, training)
+            finish(replace(finalist, seconds=finalist.outcome.score.seconds), training)
     tell(len(chosen), len(chosen))
     for outcome in ledger.outcomes:
-        checkpoint_of(Finalist(outcome=outcome, picked_as=""), training).unlink(missing_ok=True)
+        drop(checkpoint_of(Finalist(outcome=outcome, picked_as=""), training))
     _tidy(training, [])

@@ -9,12 +9,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from evaluators.checkpoint import Place
 from evaluators.setting import Setting
 from search.cluster import Cluster, node_resources, room
+from search.storage import check_shared
 from spaces.errors import ClusterError, OptionError, SearchError
 
 OFTEN = 0.5  # seconds between two looks at the progress
@@ -25,17 +26,18 @@ def train_together(
     cluster: Cluster,
     count: int,
     *,
-    checkpoint: Path,
+    checkpoint: Place,
     match: str,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Trains a supernet by ``count`` workers, until ``checkpoint``, a file that all nodes see, is of its last epoch.
+    """Trains a supernet by ``count`` workers, until ``checkpoint``, which all nodes see, is of its last epoch.
 
     To be called where Ray is connected.
 
     Raises:
         TrainingError: the loss is not finite.
         OptionError: there are more workers than samples in a batch.
+        RunError: not all nodes see the checkpoint.
         ClusterError: there is no room for so many workers at once, or they were lost too often.
     """
     import ray
@@ -48,6 +50,7 @@ def train_together(
             f"--train-workers {count}: there is room for {there} at once; lower it, --cpus-per-worker or "
             "--gpus-per-worker, or join a larger cluster with --address"
         )
+    check_shared(checkpoint.rpartition("/")[0] if isinstance(checkpoint, str) else checkpoint.parent)
     board = ray.remote(num_cpus=0)(Board).remote()
     told: dict[str, Any] = {}
 
@@ -57,7 +60,7 @@ def train_together(
                 work,
                 train_loop_config={
                     "setting": ray.put(setting),
-                    "checkpoint": str(checkpoint.absolute()),
+                    "checkpoint": checkpoint if isinstance(checkpoint, str) else checkpoint.absolute(),
                     "match": match,
                     "threads": cluster.threads,
                     "board": board,
@@ -141,7 +144,7 @@ def work(config: dict[str, Any]) -> None:
     try:
         train_supernet(
             replace(ray.get(config["setting"]), device=str(get_device())),
-            checkpoint=Path(config["checkpoint"]),
+            checkpoint=config["checkpoint"],
             match=config["match"],
             on_step=on_step,
             workers=Workers(rank=context.get_world_rank(), count=context.get_world_size()),

@@ -7,6 +7,7 @@ Tune's own record of an experiment needed to go on with a run: the ledger, what 
 it all.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ from evaluators.checkpoint import read_checkpoint
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, failure
 from search.cluster import Cluster
 from search.finalists import Carry, Finalist, Training, checkpoint_of, train
+from search.storage import check_shared
 from spaces.candidate import Score
 from spaces.errors import ClusterError, RunError
 
@@ -40,10 +42,11 @@ SETTINGS = {  # of Tune, which takes them from the environment
 
 @dataclass(kw_only=True)
 class Task:
-    """One training that is asked for: of a finalist, to an epoch; ``ended`` is set with its score, or a fault."""
+    """One training, to an epoch: ``ended`` is set once it has a score or a fault; ``lost`` counts its workers' deaths."""
 
     finalist: Finalist
     until: int
+    lost: int = 0
     ended: Event = field(default_factory=Event)
     score: Score | None = None
     fault: BaseException | None = None
@@ -98,9 +101,9 @@ class Trial(tune.Trainable):
 class Desk(Searcher):
     """Tune's searcher: hands out what the driver asks for, in order; the samplers have spoken before."""
 
-    def __init__(self, asked: SimpleQueue) -> None:
+    def __init__(self, asked: SimpleQueue, retries: int) -> None:
         super().__init__()
-        self.asked = asked
+        self.asked, self.retries = asked, retries
         self.given: dict[str, Task] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -114,11 +117,19 @@ class Desk(Searcher):
         return None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Gives a training's end to who waits for it."""
+        """Gives a training's end to who waits for it; one whose worker was lost is asked for again.
+
+        Tune's own retries are not used: they count the death of one worker several times.
+        """
         task, told = self.given.pop(trial_id), result or {}
         task.score, task.fault = told.get("score"), told.get("fault")
-        if task.score is None and task.fault is None:
-            task.score = Score(state="failed", fidelity="trained", error="its worker was lost again and again")
+        if error:
+            task.lost += 1
+            if task.lost <= self.retries:
+                self.asked.put(task)
+                return
+            lost = f"its worker was lost {task.lost} times"
+            task.score, task.fault = Score(state="failed", fidelity="trained", error=lost), None
         task.ended.set()
 
     def __deepcopy__(self, memo: dict) -> "Desk":
@@ -137,28 +148,28 @@ class Desk(Searcher):
 
 
 @contextmanager
-def tuned(training: Training, cluster: Cluster, *, storage: Path | str | None, log: str) -> Iterator[Carry]:
+def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
     """Within, the function that has finalists trained, several at once: to an epoch, scores in order as they come.
 
     To be called where Ray is connected.
 
     Args:
-        training: how; its folder must be the same on all nodes.
+        training: how; all nodes must see where its checkpoints lie.
         cluster: workers; ``retries`` is how often a training goes on elsewhere after its worker was lost.
-        storage: folder or URI, seen by all nodes, for what Tune keeps; none: of this machine.
         log: ``tensorboard`` or ``mlflow`` for Ray's own callbacks, which write below ``tensorboard/`` or ``mlflow/`` of
             the run folder; or ``none``.
 
     Raises:
-        RunError: a logger's package is not installed.
+        RunError: not all nodes see the checkpoints, or a logger's package is not installed.
     """
     folder = training.folder.path.absolute()
     training = replace(training, folder=replace(training.folder, path=folder))
+    check_shared(training.checkpoints or folder / "checkpoints")
     os.environ |= SETTINGS
     callbacks, asked = _loggers(log, folder), SimpleQueue()
-    desk = Desk(asked)
+    desk = Desk(asked, cluster.retries)
     died: list[BaseException] = []
-    home = Path(tempfile.mkdtemp(prefix="spikefront-")) if storage is None else None
+    home = Path(tempfile.mkdtemp(prefix="spikefront-"))  # of what Tune keeps, which nobody reads
 
     def work(name: str) -> None:
         demand = {name.lower(): amount for name, amount in cluster.demand.items()}
@@ -176,8 +187,8 @@ def tuned(training: Training, cluster: Cluster, *, storage: Path | str | None, l
                 ),
                 run_config=tune.RunConfig(
                     name=name,
-                    storage_path=str(home or storage),
-                    failure_config=tune.FailureConfig(max_failures=cluster.retries),
+                    storage_path=str(home),
+                    failure_config=tune.FailureConfig(max_failures=0),
                     checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
                     callbacks=callbacks,
                     verbose=0,
@@ -186,6 +197,9 @@ def tuned(training: Training, cluster: Cluster, *, storage: Path | str | None, l
         except BaseException as error:
             died.append(error)
 
+    quiet = logging.getLogger("ray.tune")
+    level = quiet.level
+    quiet.setLevel(logging.CRITICAL)  # a worker that is lost is told of by what comes of its trial
     thread = Thread(target=work, args=(f"spikefront-{os.getpid()}-{time.time_ns()}",), daemon=True)
 
     def carry(finalists: Sequence[Finalist], until: int) -> Iterator[Score]:
@@ -209,8 +223,8 @@ def tuned(training: Training, cluster: Cluster, *, storage: Path | str | None, l
         if thread.is_alive():
             thread.join()
     finally:
-        if home is not None:
-            shutil.rmtree(home, ignore_errors=True)
+        quiet.setLevel(level)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _loggers(log: str, folder: Path) -> list[tune.Callback]:
