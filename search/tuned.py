@@ -42,7 +42,7 @@ SETTINGS = {  # of Tune, which takes them from the environment
 
 @dataclass(kw_only=True)
 class Task:
-    """One training, to an epoch: ``ended`` is set once it has a score or a fault; ``lost`` counts its workers' deaths."""
+    """One training, to an epoch: ``ended`` once it has a score or a fault; ``lost`` counts its workers' deaths."""
 
     finalist: Finalist
     until: int

@@ -230,7 +230,7 @@ def test_bad_input_is_one_line(args, words, capsys, tmp_path):
 def test_a_sweep_on_ray_killed_with_9_trains_nothing_twice_and_ends_as_in_process(here, data, tmp_path):
     out = tmp_path / "autosnn-sides-seed0"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    options = [*SMALL, "--cpus-per-worker", "0.5", "--object-store-mb", "128", "--out", str(out)]
+    options = [*SMALL, "--workers", "2", "--object-store-mb", "128", "--out", str(out)]
     command = [sys.executable, "-W", "ignore", "launch.py", "sweep", "--data", str(data), *options]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT, "env": environment}
 
