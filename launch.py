@@ -360,9 +360,7 @@ def _config(found: dict[str, Any]) -> Config:
     default = Config()
     idle = [name for name in WORKERS if name not in ("runner", "log") and found[name] != getattr(default, name)]
     if found["runner"] == default.runner and idle and found["train_workers"] == 1:
-        raise OptionError(
-            f"{flag(idle[0])} {found[idle[0]]} is for several workers: give --runner ray, too, or drop it"
-        )
+        raise OptionError(f"{flag(idle[0])} {found[idle[0]]} is for several workers: add --runner ray, or drop it")
     if found["log"] != default.log and found["runner"] != "tune":
         raise OptionError(f"--log {found['log']} is of trainings by Ray Tune: give --runner tune, too, or drop it")
     for name in ("objectives", "reference", "table_blanks"):

@@ -58,7 +58,7 @@ class Dispatch:
         self._suspects: list[range] = []  # calls that were lost, halved; they go out as they are
         self._out: dict[Hashable, range] = {}
         self._losses = [0] * len(candidates)
-        self._scores: list[Score | None] = [None] * len(candidates)
+        self._scores: list[Score | Exception | None] = [None] * len(candidates)
         self._told = 0  # scores that went back
         self.unsent = len(candidates)
 
@@ -75,11 +75,12 @@ class Dispatch:
             self.unsent -= len(call)
         return [self._candidates[index] for index in call]
 
-    def done(self, worker: Hashable, scores: Sequence[Score], seconds: float) -> None:
-        """The scores of what a worker took, and how long it had for them."""
+    def done(self, worker: Hashable, scores: Sequence[Score], seconds: float, error: Exception | None = None) -> None:
+        """The scores of what a worker took, and how long it had for them; or those before an error, and that."""
         call = self._out.pop(worker)
-        self._pace.learn(seconds, len(call))
-        for index, score in zip(call, scores, strict=True):
+        if scores:
+            self._pace.learn(seconds, len(scores))
+        for index, score in zip(call, [*scores, error] if error else scores, strict=error is None):
             self._scores[index] = score
 
     def lost(self, worker: Hashable, reason: str, fidelity: str) -> None:
@@ -102,8 +103,10 @@ class Dispatch:
                 self.unsent -= 1
 
     def ready(self) -> Iterator[Score]:
-        """The scores that are next in order and have come back, each once."""
+        """The scores that are next in order and have come back, each once; raises the error whose turn it is."""
         while not self.finished and (score := self._scores[self._told]) is not None:
+            if isinstance(score, Exception):
+                raise score
             self._told += 1
             yield score
 
@@ -128,7 +131,8 @@ class Dispatch:
         if not self._pace.seconds:
             return 1
         worth = min(WORTH, self._longest) / self._pace.seconds
-        least = min(math.ceil(worth), math.ceil(self.unsent / workers))
+        open_ = self.unsent + sum(map(len, self._out.values()))
+        least = min(math.ceil(worth), math.ceil(open_ / workers))
         return max(least, min(int(self._longest / self._pace.seconds), self.unsent // (2 * workers)), 1)
 
     def _steal(self, stretch: _Stretch) -> _Stretch:

@@ -191,7 +191,8 @@ def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, 
         from search.pool import pooled
 
         cluster = config_cluster(config)
-        parcel = pack(config, setting, supernet, device=worker_device(config.device, cluster.gpus_per_worker))
+        device = worker_device(config.device, cluster.gpus_per_worker)
+        parcel = pack(config, setting, supernet, device=device, threads=cluster.threads)
         with pooled(cluster, scorer, parcel, fidelity="supernet", brief=brief) as (runner, status):
             search_stage(job, folder, ledger, stage, runner, status)
         return

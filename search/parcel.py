@@ -32,7 +32,7 @@ class Parcel:
     """What a worker is sent.
 
     Attributes:
-        config: names the space, its options, and how to score; its ``device`` is the worker's.
+        config: names the space, its options, and how to score; its ``device`` and ``threads`` are the worker's.
         source: text of the space's own file; empty for a space of ours.
         task: the task's attributes, with empty splits.
         train, validation: images [N, ..., H, W, C] and labels [N]. The test split stays where it is.
@@ -47,11 +47,11 @@ class Parcel:
     weights: Mapping[str, np.ndarray]
 
 
-def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str) -> Parcel:
-    """The parcel of a setting that a configuration made, and its supernet, for workers with such a device."""
+def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str, threads: int) -> Parcel:
+    """The parcel of a setting that a configuration made, and its supernet, for workers of such a device and threads."""
     task = setting.task
     return Parcel(
-        config=replace(config, device=device),
+        config=replace(config, device=device, threads=threads),
         source=file_of(config.space).read_text() if is_file(config.space) else "",
         task={name: value for name, value in vars(task).items() if name not in ("train", "validation", "test")},
         train=_arrays(task.train),
@@ -61,7 +61,9 @@ def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str) 
 
 
 def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
-    """The function that scores a candidate in a worker, as the driver would."""
+    """The function that scores a candidate in a worker, as the driver would; sets the process up for it."""
+    torch.set_num_threads(parcel.config.threads)
+    torch.backends.cudnn.deterministic = True
     config, train = parcel.config, _split(*parcel.train)
     with tempfile.TemporaryDirectory() as folder:
         if parcel.source:

@@ -5,8 +5,9 @@ the object store. Scores go back in candidate order, so a ledger does not depend
 """
 
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,12 +42,14 @@ class Pool:
         load: makes the function that scores, ``score(candidate, told)``, in a worker, of what ``parcel`` holds.
         parcel: reference to that in the object store.
         fidelity: of a candidate that is failed for its workers' deaths.
+        facts: what a worker's process must agree with.
     """
 
     cluster: Cluster
     load: Load
     parcel: Any
     fidelity: str
+    facts: Mapping[str, str]
     workers: list[_Worker] = field(default_factory=list)
     pace: Pace = field(default_factory=Pace)
     lost: int = 0
@@ -71,13 +74,14 @@ class Pool:
             for worker in self.workers:
                 if worker.started and worker.call is None and (asked := batch.take(worker, len(self.workers))):
                     self._ask(worker, worker.actor.score.remote(asked, told), batch)
-            for worker in self._answered():
-                self._hear(worker, batch)
             self.queued = batch.unsent
             for score in batch.ready():
                 self.failed += score.state == "failed"
                 self.came.append(time.monotonic())
                 yield score
+            if not batch.finished:
+                for worker in self._answered():
+                    self._hear(worker, batch)
 
     def status(self) -> str:
         """For people: workers, throughput, queue, failures."""
@@ -93,24 +97,30 @@ class Pool:
 
     def close(self) -> None:
         """Ends all workers."""
-        import ray
-
-        for worker in self.workers:
-            ray.kill(worker.actor, no_restart=True)
-        self.workers.clear()
+        for worker in list(self.workers):
+            self._end(worker)
 
     def _look(self, useful: int) -> None:
-        """Now and then: starts workers where there is room for more, and ends those that take too long."""
+        """Now and then: starts workers where there is room for more, and gives up those that wait for lost room."""
         now = time.monotonic()
         if now - self.looked < LOOK:
             return
         self.looked = now
         while self.came and now - self.came[0] > WINDOW:
             self.came.popleft()
-        wanted = min(self.cluster.workers or room(self.cluster, node_resources()), useful)
-        for _ in range(len(self.workers), wanted):
-            actor = _actor(self.cluster).remote(self.load, self.parcel, self.cluster.threads, facts_of_process()())
+        wanted = self.cluster.workers or room(self.cluster, node_resources())
+        waiting = [worker for worker in self.workers if not worker.started]
+        for worker in waiting[: max(0, len(self.workers) - wanted)]:  # a node is gone: it would wait for ever
+            self._end(worker)
+        for _ in range(len(self.workers), min(wanted, useful)):
+            actor = _actor(self.cluster).remote(self.load, self.parcel, self.facts)
             self.workers.append(_Worker(actor, actor.start.remote(), now))
+
+    def _end(self, worker: _Worker) -> None:
+        import ray
+
+        self.workers.remove(worker)
+        ray.kill(worker.actor, no_restart=True)
 
     def _ask(self, worker: _Worker, call: Any, batch: Dispatch) -> None:  # noqa: ANN401
         worker.call, worker.since, worker.batch = call, time.monotonic(), batch
@@ -141,13 +151,12 @@ class Pool:
         mine = worker.batch is batch
         try:
             answer = ray.get(call, timeout=0)
-        except ray.exceptions.RayTaskError as error:
+        except ray.exceptions.RayTaskError as error:  # an error that cannot travel
             if mine:
                 raise (error.cause or error) from None
         except ray.exceptions.RayError as error:
             reason = _reason(error, self.cluster.candidate_timeout)
-            self.workers.remove(worker)
-            ray.kill(worker.actor, no_restart=True)
+            self._end(worker)
             if not worker.started:
                 self._false_start(reason)
                 return
@@ -197,7 +206,7 @@ def pooled(
         raise ClusterError(
             f"the object store of {cluster.object_store_mb} MiB cannot hold data and supernet: raise --object-store-mb"
         ) from error
-    pool = Pool(cluster=cluster, load=load, parcel=reference, fidelity=fidelity)
+    pool = Pool(cluster=cluster, load=load, parcel=reference, fidelity=fidelity, facts=facts_of_process()())
     try:
         yield lambda candidates, history: pool.run(candidates, brief(history)), pool.status
     finally:
@@ -218,22 +227,27 @@ def _actor(cluster: Cluster) -> Any:  # noqa: ANN401
 class Scorer:
     """What runs in a worker's process."""
 
-    def __init__(self, load: Load, parcel: Any, threads: int, facts: dict[str, str]) -> None:  # noqa: ANN401
-        import torch
-
+    def __init__(self, load: Load, parcel: Any, facts: Mapping[str, str]) -> None:  # noqa: ANN401
         if problem := difference(facts, facts_of_process()()):
             raise ClusterError(f"a node that came later {problem}")
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.deterministic = True  # as the driver has it
         self._score = load(parcel)
 
     def start(self) -> None:
         """Answers once the worker is ready."""
 
-    def score(self, candidates: Sequence[Candidate], told: Any) -> tuple[list[Score], float]:  # noqa: ANN401
-        """Scores, in order, and how long they took."""
-        begun = time.perf_counter()
-        return [self._score(candidate, told) for candidate in candidates], time.perf_counter() - begun
+    def score(
+        self,
+        candidates: Sequence[Candidate],
+        told: Any,  # noqa: ANN401
+    ) -> tuple[list[Score], float, Exception | None]:
+        """Scores, in order, how long they took, and the error that they end with, if one is no candidate's fault."""
+        begun, scores = time.perf_counter(), []
+        try:
+            scores += (self._score(candidate, told) for candidate in candidates)
+        except Exception as error:
+            error.add_note(f"in a worker: {traceback.format_exc()}")
+            return scores, time.perf_counter() - begun, error
+        return scores, time.perf_counter() - begun, None
 
 
 def _reason(error: BaseException, timeout: float | None) -> str:

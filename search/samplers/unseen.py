@@ -23,8 +23,8 @@ def distinct(
 ) -> list[Candidate]:
     """Up to ``n`` distinct candidates outside ``seen``, each one that can be a network.
 
-    Each comes from ``propose``, or is drawn uniformly from what is left if 100 proposals were all seen before or
-    cannot be networks. Fewer than ``n`` come back only if the space has no more (beyond two million
+    Each comes from ``propose``; once 100 proposals in a row were all seen before or cannot be networks, the rest is
+    drawn uniformly from what is left. Fewer than ``n`` come back only if the space has no more (beyond two million
     candidates: if uniform draws find no more).
     """
     taken = {space.canonical(candidate) for candidate in seen}
@@ -34,6 +34,7 @@ def distinct(
         candidate = None
         if propose is not None:
             candidate = _first_unseen(space, propose, taken)
+            propose = propose if candidate is not None else None  # exhausted: parents that are all alike, say
         if candidate is None and rest is None:
             candidate = _first_unseen(space, lambda: space.sample(rng), taken)
         if candidate is None:
