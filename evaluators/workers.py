@@ -87,28 +87,29 @@ class _Together(torch.autograd.Function):
         momentum: float,
         eps: float,
     ) -> Tensor:
-        own_var, own_mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        wide = _wide(x)
+        own_var, own_mean = torch.var_mean(wide, (0, 2, 3), correction=0)
         count, mean, var = _pooled(x.numel() // x.shape[1], own_mean.double(), own_var.double())
-        running_mean.lerp_(mean.float(), momentum)
-        running_var.lerp_((var * count / (count - 1)).float(), momentum)
+        running_mean.lerp_(mean.to(running_mean), momentum)
+        running_var.lerp_((var * count / (count - 1)).to(running_var), momentum)
         rate = (var + eps).rsqrt()
         scale = rate * weight
         ctx.save_for_backward(x, weight, mean, rate)
         ctx.samples = count
-        return torch.addcmul(_map(bias - mean * scale), x.float(), _map(scale)).to(x.dtype)
+        return torch.addcmul(_map(bias - mean * scale, wide), wide, _map(scale, wide)).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, weight, mean, rate = ctx.saved_tensors
-        y, x = slope.float(), x.float()
-        own = torch.stack([y.sum((0, 2, 3)), ((x - _map(mean)) * y).sum((0, 2, 3))]).double()
+        y, x = _wide(slope), _wide(x)
+        own = torch.stack([y.sum((0, 2, 3)), ((x - _map(mean, x)) * y).sum((0, 2, 3))]).double()
         whole = own.clone()
         dist.all_reduce(whole)
         scale = rate * weight
         along = -scale * rate**2 * whole[1] / ctx.samples  # (Ioffe & Szegedy, 2015)
         offset = -scale * whole[0] / ctx.samples - along * mean
-        inwards = torch.addcmul(_map(offset), x, _map(along)).addcmul_(y, _map(scale)).to(slope.dtype)
-        return inwards, (own[1] * rate).float(), own[0].float(), None, None, None, None
+        inwards = torch.addcmul(_map(offset, x), x, _map(along, x)).addcmul_(y, _map(scale, x)).to(slope.dtype)
+        return inwards, (own[1] * rate).to(weight), own[0].to(weight), None, None, None, None
 
 
 def _pooled(count: int, mean: Tensor, var: Tensor) -> tuple[float, Tensor, Tensor]:
@@ -122,6 +123,11 @@ def _pooled(count: int, mean: Tensor, var: Tensor) -> tuple[float, Tensor, Tenso
     return total.item(), pooled, (counts * (variances + (means - pooled) ** 2)).sum(0) / total
 
 
-def _map(channels: Tensor) -> Tensor:
-    """Figures a channel [C] as float32 [1, C, 1, 1]."""
-    return channels.float().view(1, -1, 1, 1)
+def _wide(x: Tensor) -> Tensor:
+    """The map in float32, or in float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _map(channels: Tensor, like: Tensor) -> Tensor:
+    """Figures a channel [C] as [1, C, 1, 1], of the type of a map."""
+    return channels.to(like.dtype).view(1, -1, 1, 1)
