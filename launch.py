@@ -11,6 +11,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +19,7 @@ from search.config import Config, flag
 from spaces import SPACES
 from spaces.errors import OptionError, SearchError, unknown
 
-VERBS = ("search", "resume", "prune", "report", "spaces")
+VERBS = ("search", "sweep", "resume", "prune", "report", "spaces")
 
 DESCRIPTION = """\
 Finds spiking neural networks with the best trade-offs between accuracy, spikes and energy: trains a supernet that
@@ -34,6 +35,7 @@ examples:
   python launch.py --space autosnn --max energy_nj=500        only candidates below 500 nJ a sample
   python launch.py --table bench.csv --table-blanks op1,op2 --objectives val_acc:max,params:min
                                                               search a table of trained networks, in seconds
+  python launch.py sweep --space autosnn --seeds 0,1,2        train every candidate alone, several at once
   python launch.py resume runs/NAME                           go on with a run that was stopped or killed
   python launch.py prune runs/NAME --sparsity 0.9             sparse networks (lottery tickets) of its finalists
   python launch.py report runs/NAME                           write its tables and report.html anew
@@ -84,23 +86,47 @@ WORKERS = {
     "object_store_mb": int,
     "retries": int,
     "candidate_timeout": float,
+    "train_workers": int,
+    "storage": str,
+    "log": str,
 }
 
 
-def search_parser() -> Parser:
-    """Options of ``search``; defaults are Config's."""
+SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
+NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
+    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "prefix_cache_mb"),
+    *("supernet_epochs", "path_rule", "paths", "time_schedule", "supernet_weights", "recalibration_samples"),
+    *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start"),
+)
+SWEEP_ABOUT = """\
+Trains every candidate alone, several at once, and shows the best trade-offs: no supernet, so figures are those of the
+networks themselves, at the cost of a training each. Candidates that fall behind are stopped early.
+"""
+
+
+def search_parser(*, sweep: bool = False) -> Parser:
+    """Options of ``search``, or of ``sweep``; defaults are Config's, or SWEEP's."""
     parser = Parser(
-        prog="launch.py search",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
+        prog="launch.py sweep" if sweep else "launch.py search",
+        description=SWEEP_ABOUT if sweep else DESCRIPTION,
+        epilog=None if sweep else EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    default = Config()
+    default = SWEEP if sweep else Config()
+    if sweep:
+        grid = parser.add_argument_group("sweep: a run for each space, data set and seed")
+        grid.add_argument("--space", nargs="+", default=["autosnn"], metavar="NAME", help="search spaces, see search")
+        grid.add_argument("--data", nargs="+", default=["digits"], metavar="NAME", help="data sets, see search")
+        grid.add_argument("--seeds", default="0", metavar="A,B,...", help="seeds, one run each (default: 0)")
+        about = "passes over the training split, for each candidate"
+        grid.add_argument("--train-epochs", type=int, default=default.train_epochs, metavar="N", help=about)
 
     def add(
         group: argparse._ArgumentGroup, name: str, about: str, kind: type = str, metavar: str | None = None
     ) -> None:
+        if sweep and name in NOT_OF_A_SWEEP:
+            return
         value = getattr(default, name)
         shown = SHOWN.get(name, "none") if value is None else value
         group.add_argument(
@@ -131,7 +157,7 @@ def search_parser() -> Parser:
         "CSV file (.csv, .csv.gz, ...), a row a network; needs --objectives COLUMN:max,...",
         metavar="PATH",
     )
-    table.add_argument(
+    (argparse.ArgumentParser() if sweep else table).add_argument(
         "--table-blanks",
         default="",
         metavar="A,B,...",
@@ -208,12 +234,14 @@ def search_parser() -> Parser:
         "--no-racing",
         dest="racing",
         action="store_false",
-        help="score every candidate on all of the validation split, also one that is clearly dominated",
+        help="train every candidate to the end"
+        if sweep
+        else "score every candidate on all of the validation split, also one that is clearly dominated",
     )
     add(search, "seed", "names every random choice: the same seed gives the same run", int)
 
     supernet = parser.add_argument_group(
-        "supernet: one network that holds every candidate (README: what each piece gives)"
+        "training" if sweep else "supernet: one network that holds every candidate (README: what each piece gives)"
     )
     add(supernet, "supernet_epochs", "passes over the training split", int)
     add(
@@ -270,7 +298,12 @@ def search_parser() -> Parser:
     add(finalists, "sparsity", "with --prune: shares of the weights that go", metavar="S,...")
 
     workers = parser.add_argument_group("workers: who scores candidates (results do not depend on it)")
-    add(workers, "runner", "in-process, or ray: several at once, on this machine or on a cluster")
+    add(
+        workers,
+        "runner",
+        "in-process; ray: candidates scored by several at once, on this machine or on a cluster; or tune: the same, "
+        "and finalists trained side by side",
+    )
     add(workers, "workers", "so many, each with one candidate at a time", int)
     add(workers, "cpus_per_worker", "CPUs of one; its threads", float)
     add(workers, "gpus_per_worker", "GPUs of one; with 0.5 two share a GPU", float)
@@ -282,7 +315,18 @@ def search_parser() -> Parser:
     )
     add(workers, "object_store_mb", "shared memory of a Ray started here, for data and supernet, MiB", int)
     add(workers, "retries", "try a candidate so often again after its worker was lost; then it is failed", int)
+    add(workers, "train_workers", "train the supernet by so many at once, each with its part of every batch", int)
     add(workers, "candidate_timeout", "end a worker that takes longer than this for a candidate, seconds", float)
+
+    add(
+        workers,
+        "storage",
+        "folder or URI (s3://bucket/key) that all nodes see, for checkpoints; needed on several machines",
+        metavar="PATH",
+    )
+    add(
+        workers, "log", "curves of trainings by Ray's own callbacks: none, tensorboard or mlflow, into the run's folder"
+    )
 
     machine = parser.add_argument_group("machine")
     add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
@@ -307,7 +351,28 @@ def parse_search(args: Sequence[str]) -> Config:
     Raises:
         OptionError: an unknown option, or a value that breaks its rule.
     """
-    found = vars(search_parser().parse_args(args))
+    return _config(vars(search_parser().parse_args(args)))
+
+
+def parse_sweep(args: Sequence[str]) -> tuple[Config, list[str], list[str], list[int]]:
+    """What all runs of a sweep share, its spaces, data sets and seeds.
+
+    Raises:
+        OptionError: as ``parse_search``.
+    """
+    found = vars(search_parser(sweep=True).parse_args(args))
+    seeds, grid = found.pop("seeds"), [list(dict.fromkeys(found.pop(name))) for name in ("space", "data")]
+    found.pop("table_blanks", None)
+    if not re.fullmatch(r"\d{1,19}(,\d{1,19})*", seeds, re.ASCII):
+        raise OptionError(f"--seeds {seeds!r}: write numbers with commas, e.g. --seeds 0,1,2")
+    others = {name: getattr(SWEEP, name) for name in NOT_OF_A_SWEEP}
+    numbers = list(dict.fromkeys(map(int, seeds.split(","))))
+    for number in numbers:
+        config = _config(others | {"table_blanks": ""} | found | {"seed": number})
+    return config, *grid, numbers
+
+
+def _config(found: dict[str, Any]) -> Config:
     for option in ("max", "min"):
         for text in found[option]:
             if text.count("=") != 1:
@@ -315,9 +380,11 @@ def parse_search(args: Sequence[str]) -> Config:
     constraints = ["<=".join(text.rsplit("=", 1)) for text in found.pop("max")]
     constraints += [">=".join(text.rsplit("=", 1)) for text in found.pop("min")]
     default = Config()
-    idle = [name for name in WORKERS if name != "runner" and found[name] != getattr(default, name)]
-    if found["runner"] == default.runner and idle:
+    idle = [name for name in WORKERS if name not in ("runner", "log") and found[name] != getattr(default, name)]
+    if found["runner"] == default.runner and idle and found["train_workers"] == 1:
         raise OptionError(f"{flag(idle[0])} {found[idle[0]]} is for several workers: add --runner ray, or drop it")
+    if found["log"] != default.log and found["runner"] != "tune":
+        raise OptionError(f"--log {found['log']} is of trainings by Ray Tune: give --runner tune, too, or drop it")
     for name in ("objectives", "reference", "fidelities", "table_blanks"):
         found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
     return Config(constraints=tuple(constraints), **found)
@@ -356,6 +423,8 @@ def _dispatch(args: list[str]) -> int:
         raise OptionError(unknown("verb", verb, VERBS))
     if verb == "search":
         return _search(rest)
+    if verb == "sweep":
+        return _sweep(rest)
     parser = Parser(prog=f"launch.py {verb}", allow_abbrev=False, description=ABOUT[verb])
     if verb == "prune":
         return _prune(parser, rest)
@@ -407,10 +476,28 @@ def _search(args: list[str]) -> int:
     return _carry_out(lambda console: run_search(config, console=console))
 
 
+def _sweep(args: list[str]) -> int:
+    if any(arg in ("-h", "--help") for arg in args):
+        search_parser(sweep=True).print_help()
+        return 0
+    config, *grid = parse_sweep(args)
+    if all(len(axis) == 1 for axis in grid):
+        from search.run import run_search
+
+        config = replace(config, space=grid[0][0], data=grid[1][0])
+        return _carry_out(lambda console: run_search(config, console=console))
+    from search.grid import run_grid
+
+    return _carry_out_all(lambda console: run_grid(config, *grid, console=console))
+
+
 def _resume(options: dict[str, Any]) -> int:
+    from search.grid import is_grid, resume_grid
     from search.run import resume
 
-    run = Path(options.pop("name"))
+    run = Path(options.pop("name")).expanduser()
+    if is_grid(run):
+        return _carry_out_all(lambda console: resume_grid(run, options, console=console))
     return _carry_out(lambda console: resume(run, options, console=console))
 
 
@@ -480,6 +567,11 @@ def _prune(parser: Parser, args: Sequence[str]) -> int:
 
 def _carry_out(job, say=None, again: str = "") -> int:  # noqa: ANN001
     """Runs a job with progress, and prints what came of it; ``again`` is the command that goes on with it."""
+    return _carry_out_all(lambda console: iter([job(console)]), say, again)
+
+
+def _carry_out_all(jobs, say=None, again: str = "") -> int:  # noqa: ANN001
+    """Runs jobs with progress, one after the other, and prints what came of each."""
     from rich.console import Console
 
     from search.summary import summary
@@ -490,7 +582,8 @@ def _carry_out(job, say=None, again: str = "") -> int:  # noqa: ANN001
         f"note: {message}", highlight=False, markup=False, soft_wrap=True
     )
     try:
-        folder = job(console)
+        for folder in jobs(console):
+            print((say or summary)(folder), flush=True)
     except KeyboardInterrupt as interrupt:
         run = interrupt.args[0] if interrupt.args else None
         if run is None and not again:
@@ -498,7 +591,6 @@ def _carry_out(job, say=None, again: str = "") -> int:  # noqa: ANN001
         way_on = f"go on with `{again or f'python launch.py resume {shlex.quote(run)}'}`"
         console.print(f"interrupted; all so far is kept: {way_on}", highlight=False, markup=False, soft_wrap=True)
         return 130
-    print((say or summary)(folder))
     return 0
 
 

@@ -1,18 +1,23 @@
-"""Checkpoints of a training: weights, optimiser and curve in one safetensors file, replaced atomically."""
+"""Checkpoints of a training: weights, optimiser and curve in one safetensors file, replaced atomically.
+
+The file lies in a folder, or where a URI that fsspec knows says (``s3://bucket/key``, ...).
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from spaces.errors import RunError
 from spaces.files import reason, write_atomic
+
+Place = Path | str  # a file or folder, or the URI of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
             state[name].copy_(weights[name])
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def save_tensors(path: Place, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes a safetensors file so that ``path`` is always whole: the old one or the new one.
 
     The metadata stand as one JSON text under ``about``, so that the same content gives the same bytes.
@@ -65,30 +70,72 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     Raises:
         RunError: the file cannot be written, e.g. on a full disk; an old file is left as it is.
     """
+    about = json.dumps(dict(metadata), sort_keys=True)
+    content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata={"about": about})
+    if isinstance(path, str):
+        _with_remote(path, lambda system, there: _put(system, there, content))
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
             f"folder {str(path.parent)!r} cannot be made ({reason(error)}): make room for it, then resume"
         ) from error
-    about = json.dumps(dict(metadata), sort_keys=True)
-    write_atomic(path, save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, {"about": about}))
+    write_atomic(path, content)
 
 
-def read_tensors(path: Path, *, match: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-    """Tensors and metadata of a file; None if there is none, or it is damaged, or its ``match`` is another."""
+def read_tensors(path: Place, *, match: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """Tensors and metadata of a file; None if there is none, or it is damaged, or its ``match`` is another.
+
+    Raises:
+        RunError: a URI cannot be reached.
+    """
     try:
+        if isinstance(path, str):
+            content = _with_remote(path, lambda system, there: system.cat_file(there) if system.exists(there) else b"")
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            metadata = json.loads(header["__metadata__"]["about"])
+            return (load(content), metadata) if metadata.get("match") == match else None
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("about", "{}"))
             if metadata.get("match") != match:
                 return None
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError):
+    except (OSError, SafetensorError, ValueError, KeyError):
         return None
 
 
+def drop(path: Place) -> None:
+    """Removes a file, if it is there."""
+    if isinstance(path, str):
+        _with_remote(path, lambda system, there: system.rm_file(there) if system.exists(there) else None)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def join(place: Place, name: str) -> Place:
+    """A file of that name in a folder."""
+    return f"{place}/{name}" if isinstance(place, str) else place / name
+
+
+def _put(system: Any, path: str, content: bytes) -> None:  # noqa: ANN401
+    system.makedirs(path.rpartition("/")[0], exist_ok=True)
+    system.pipe(path, content)
+
+
+def _with_remote(uri: str, act: Callable[[Any, str], Any]) -> Any:  # noqa: ANN401
+    """What ``act(file system, path)`` gives for a URI; raises RunError where that cannot be reached."""
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(uri)
+        return act(system, path)
+    except Exception as error:  # each kind of storage has its own
+        raise RunError(f"storage {uri!r} cannot be used ({reason(error)}): make it usable, then resume") from error
+
+
 def write_checkpoint(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, *, curve: Sequence[Any], match: str
+    path: Place, network: nn.Module, optimiser: torch.optim.Optimizer, *, curve: Sequence[Any], match: str
 ) -> None:
     """Keeps a training's state; ``match`` is what ``read_checkpoint`` will ask for."""
     tensors = {f"network.{name}": tensor for name, tensor in own_tensors(network).items()}
@@ -97,7 +144,7 @@ def write_checkpoint(
     save_tensors(path, tensors, {"match": match, "curve": json.dumps([asdict(entry) for entry in curve])})
 
 
-def read_checkpoint(path: Path, *, match: str) -> Checkpoint | None:
+def read_checkpoint(path: Place, *, match: str) -> Checkpoint | None:
     """The state kept at ``path``; None if there is none, or it is damaged or of another training: train anew then."""
     kept = read_tensors(path, match=match)
     if kept is None or "curve" not in kept[1]:

@@ -4,11 +4,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import nn
 
+from evaluators.checkpoint import Place
 from evaluators.energy import energy_nj
 from evaluators.evaluation import Evaluation
 from evaluators.paths import PATH_RULES, sound
@@ -16,6 +16,7 @@ from evaluators.prefix import PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
 from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
+from evaluators.workers import ALONE, Workers
 from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
@@ -50,9 +51,10 @@ def warm_up(setting: Setting, *, on_step: Callable[[int, int], None] = lambda do
 def train_supernet(
     setting: Setting,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Place | None = None,
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    workers: Workers = ALONE,
 ) -> tuple[nn.Module, list[Epoch]]:
     """Trains a supernet on the paths that the recipe's sampling rule draws.
 
@@ -78,6 +80,7 @@ def train_supernet(
         checkpoint=checkpoint,
         match=match,
         on_step=on_step,
+        workers=workers,
     )
     return network, curve
 

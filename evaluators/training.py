@@ -1,4 +1,4 @@
-"""Training: one loop for a supernet (a path a step) and for a candidate alone, resumable at every epoch.
+"""Training: one loop for a supernet (a path a step) and for a candidate alone, by one worker or several, resumable.
 
 Everything random in epoch ``e`` comes from streams named by the seed and ``e``, and the learning rate is a function of
 the step, so a run that is killed and resumed ends with the same weights as one that is not.
@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluators.checkpoint import read_checkpoint, write_checkpoint
+from evaluators.checkpoint import Place, read_checkpoint, write_checkpoint
 from evaluators.tasks.task import Task, batch_count, batches
+from evaluators.workers import ALONE, Workers
 from spaces.candidate import Candidate
 from spaces.errors import SearchError
 from spaces.seeds import torch_generator
@@ -128,11 +128,12 @@ def fit(
     timesteps: int | None = None,
     until: int | None = None,
     device: str = "cpu",
-    checkpoint: Path | None = None,
+    checkpoint: Place | None = None,
     match: str = "",
     on_step: Callable[[int, int], None] = lambda done, total: None,
     after_step: Callable[[int, int, torch.optim.Optimizer], None] = lambda done, total, optimiser: None,
     penalty: Callable[[], Tensor | float] = lambda: 0.0,
+    workers: Workers = ALONE,
 ) -> list[Epoch]:
     """Trains ``network`` in place.
 
@@ -151,6 +152,8 @@ def fit(
         after_step: may change the weights once the optimiser has, whose gradients are still there; called with (steps
             done, steps in all, optimiser).
         penalty: what the loss of a forward pass has on top of that of its readout, asked for after each.
+        workers: those who train together, each called with the same arguments; the first alone keeps the checkpoint and
+            tells of steps, and any number may go on from it. No batch may have fewer samples than there are workers.
 
     Returns:
         One entry an epoch, those before a resume included.
@@ -159,6 +162,7 @@ def fit(
         TrainingError: the loss is not finite.
     """
     network.to(device, memory_format=torch.channels_last).train()
+    workers.join(network)
     optimiser = make_optimiser(network, plan)
     curve: list[Epoch] = []
     last = plan.epochs if until is None else min(until, plan.epochs)
@@ -173,8 +177,16 @@ def fit(
         order = torch_generator(seed, "batches", epoch)
         losses: list[Tensor] = []
         stream = batches(
-            task, task.train, batch_size=plan.batch_size, device=device, generator=order, augment=True, drop_last=True
+            task,
+            task.train,
+            batch_size=plan.batch_size,
+            device=device,
+            generator=order,
+            augment=True,
+            drop_last=True,
+            part=workers.part,
         )
+        whole = min(plan.batch_size, len(task.train))
         for step, (images, labels) in enumerate(stream):
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(epoch * steps + step, total, plan)
@@ -185,12 +197,15 @@ def fit(
             for candidate in group:
                 with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.precision == "bf16"):
                     readout = network(images, candidate)
-                loss = (loss_of(readout.float(), labels, plan) + penalty()) / len(group)
+                loss = (loss_of(readout.float(), labels, plan) + penalty()) * (len(labels) / whole) / len(group)
                 loss.backward()
                 losses.append(loss.detach() * len(group))
+            workers.add_gradients(network)
             optimiser.step()
             after_step(epoch * steps + step + 1, total, optimiser)
-            on_step(epoch * steps + step + 1, total)
+            if workers.first:
+                on_step(epoch * steps + step + 1, total)
+        workers.add(losses)
         mean = torch.stack(losses).mean().item()
         if not math.isfinite(mean):
             raise TrainingError(
@@ -198,7 +213,7 @@ def fit(
                 f"{plan.learning_rate:g}; lower it with --learning-rate"
             )
         curve.append(Epoch(epoch=epoch + 1, loss=mean))
-        if checkpoint is not None:
+        if checkpoint is not None and workers.first:
             write_checkpoint(checkpoint, network, optimiser, curve=curve, match=match)
     if timesteps is not None:
         set_timesteps(network, timesteps)

@@ -87,6 +87,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
             worker, or nodes have other versions of what the results depend on.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread that is late begins no Ray of its own
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without a GPU see none, and do not warn
     if cluster.address is None and "RAY_AUTH_MODE" not in os.environ:  # else others on this machine could give orders
         os.environ["RAY_AUTH_MODE"] = "token"

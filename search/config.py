@@ -24,6 +24,9 @@ WHERE = (
     "object_store_mb",
     "retries",
     "candidate_timeout",
+    "train_workers",
+    "storage",
+    "log",
 )  # may change between a run and its resume
 NOT_MATCHED = (*WHERE, "prefix_cache_mb", "out", "warm_start")  # of that, its content is matched
 
@@ -33,8 +36,8 @@ class Config:
     """All options of a search, with the command line's defaults; ``launch.py search --help`` describes them.
 
     Of width, timesteps and neuron, None stands for the space's own default; of space, for ``autosnn``, or ``table``
-    where ``table_blanks`` make one. A run's config.json spells them out. Of workers, None stands for as many as fit, of
-    GPUs a worker for one where the device is a GPU.
+    where ``table_blanks`` make one; of train_epochs, for a search by a supernet. A run's config.json spells them out.
+    Of workers, None stands for as many as fit, of GPUs a worker for one where the device is a GPU.
     """
 
     space: str | None = None
@@ -98,6 +101,10 @@ class Config:
     object_store_mb: int = 1024
     retries: int = 3
     candidate_timeout: float | None = None
+    train_workers: int = 1
+    train_epochs: int | None = None
+    storage: str | None = None
+    log: str = "none"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -138,6 +145,8 @@ class Config:
                 f"--sampler {self.sampler} cannot tell what a part of an evaluation says of the whole: with "
                 f"--fidelities take {', '.join(LADDER_SAMPLERS)}"
             )
+        if self.train_epochs is not None and self.table is not None:
+            raise OptionError("a sweep trains its candidates, a table has their scores: drop --table")
         if self.table_blanks and self.table is None:
             raise OptionError("--table-blanks names columns of a table: give its file with --table")
         if self.table_blanks and self.space not in (None, "table"):
@@ -173,6 +182,8 @@ RANGES = {
     "gpus_per_worker": (0, 1024),
     "object_store_mb": (80, 10**9),
     "retries": (0, 1000),
+    "train_workers": (1, 10**4),
+    "train_epochs": (1, 10**6),
 }
 POSITIVE = (
     "learning_rate",
@@ -184,7 +195,8 @@ POSITIVE = (
     "candidate_timeout",
 )
 CHOICES = {
-    "runner": ("in-process", "ray"),
+    "runner": ("in-process", "ray", "tune"),
+    "log": ("none", "tensorboard", "mlflow"),
     "event_frames": ("time", "count"),
     "supernet_weights": ("entangled", "separate"),
     "path_rule": ("balanced", "uniform", "fair", "sandwich"),

@@ -2,15 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from evaluators.checkpoint import own_tensors, save_tensors
+from evaluators.checkpoint import Place, drop, join, own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate
@@ -50,22 +49,23 @@ class Training:
     """How finalists are trained, and where they are kept.
 
     Attributes:
-        setting, supernet: what was searched, and the weights that it was searched with.
+        setting, supernet: what was searched, and the weights that it was searched with, if any.
         plan: of the training.
         inherited: whether it starts from the supernet's weights or from new ones.
         goal: judges what comes of it.
-        folder, ledger: where that goes.
+        folder: where it is kept.
+        checkpoints: where checkpoints lie meanwhile; none: in the folder.
         match: what a checkpoint must bear to be gone on from.
     """
 
     setting: Setting
-    supernet: nn.Module
+    supernet: nn.Module | None
     plan: Plan
     inherited: bool
     goal: Goal
     folder: RunFolder
-    ledger: Ledger
     match: str
+    checkpoints: Place | None = None
 
 
 def pick(outcomes: Sequence[Outcome], goal: Goal, k: int, *, deep: bool = False) -> list[Finalist]:
@@ -138,31 +138,54 @@ def _pruning(network: nn.Module, candidate: Candidate) -> Rule:
     return gradual(network, sparsity, PRUNING)
 
 
-def checkpoint_of(finalist: Finalist, training: Training) -> Path:
+Carry = Callable[[Sequence[Finalist], int], Iterator[Score]]
+"""Has finalists trained to an epoch, on from their checkpoints; gives their scores, in order, as they come."""
+
+
+def carried_here(training: Training) -> Carry:
+    """Trains one after the other, in this process. What is no fault of a finalist's is raised."""
+
+    def carry(finalists: Sequence[Finalist], until: int) -> Iterator[Score]:
+        return (_trained(finalist, training, until) for finalist in finalists)
+
+    return carry
+
+
+def _trained(finalist: Finalist, training: Training, until: int) -> Score:
+    try:
+        return train(finalist, training, until=until).score
+    except NOT_THE_CANDIDATES_FAULT:
+        raise
+    except Exception as error:
+        return failure(error, fidelity="trained", seconds=finalist.seconds)
+
+
+def checkpoint_of(finalist: Finalist, training: Training) -> Place:
     """Where a finalist's training is kept until it has ended."""
-    return training.folder.checkpoints / f"finalist-{finalist.outcome.number}.safetensors"
+    home = training.folder.checkpoints if training.checkpoints is None else training.checkpoints
+    return join(home, f"finalist-{finalist.outcome.number}.safetensors")
 
 
-def recorded(finalist: Finalist, training: Training) -> Outcome | None:
+def recorded(finalist: Finalist, ledger: Ledger) -> Outcome | None:
     """What the ledger holds of a finalist's training, if it has ended."""
     candidate = finalist.outcome.candidate
-    return next((o for o in training.ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
+    return next((o for o in ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
 
 
-def record(finalist: Finalist, training: Training, score: Score) -> Outcome:
+def record(finalist: Finalist, training: Training, ledger: Ledger, score: Score) -> Outcome:
     """Has the ledger hold what came of a finalist, once, and drops the checkpoint."""
-    outcome = recorded(finalist, training)
+    outcome = recorded(finalist, ledger)
     if outcome is None:
-        ledger = training.ledger
         outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=finalist.outcome.candidate, score=score)
         ledger.append(outcome)
-    checkpoint_of(finalist, training).unlink(missing_ok=True)
+    drop(checkpoint_of(finalist, training))
     return outcome
 
 
 def train_finalist(
     finalist: Finalist,
     training: Training,
+    ledger: Ledger,
     *,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
@@ -172,22 +195,33 @@ def train_finalist(
     whose training was cut off goes on at its last epoch. A finalist that raises is a failed outcome; what is no
     fault of its own, such as a full disk, is raised.
     """
-    known = recorded(finalist, training)
+    known = recorded(finalist, ledger)
     never_stored = known is not None and (known.score.state == "failed" or known.score.error == SILENT)
     if known is not None and (never_stored or is_stored(training.folder, finalist.outcome.number)):
-        return record(finalist, training, known.score)
-    setting, start = training.setting, time.perf_counter()
+        return record(finalist, training, ledger, known.score)
+    start = time.perf_counter()
     try:
-        done = train(finalist, training, on_step=on_step)
-        if done.validation.finite and not done.validation.silent:
-            test = evaluate(done.network, setting.task, setting.task.test, device=setting.device)
-            store(finalist, training, done, test.accuracy)
-        score = done.score
+        score = finish(finalist, training, on_step=on_step)
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:
         score = failure(error, fidelity="trained", seconds=time.perf_counter() - start)
-    return record(finalist, training, score)
+    return record(finalist, training, ledger, score)
+
+
+def finish(
+    finalist: Finalist,
+    training: Training,
+    *,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Score:
+    """Trains a finalist to the end, reads the test split, once, and stores it, unless it is silent or not finite."""
+    setting = training.setting
+    done = train(finalist, training, on_step=on_step)
+    if done.validation.finite and not done.validation.silent:
+        test = evaluate(done.network, setting.task, setting.task.test, device=setting.device)
+        store(finalist, training, done, test.accuracy)
+    return done.score
 
 
 def is_stored(folder: RunFolder, number: int) -> bool:
@@ -212,7 +246,8 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
         {"space": space.name, "candidate": candidate.key, "timesteps": str(space.steps(candidate))},
     )
     write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
-    supernet = finalist.outcome.score
+    searched = finalist.outcome.score
+    before = {name: getattr(searched, name) for name in ("accuracy", "spikes", "energy_nj")}
     metrics = {
         "number": number,
         "picked_as": finalist.picked_as,
@@ -232,7 +267,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
         "epochs": len(done.curve),
         "seconds": score.seconds,
         "curve": [asdict(epoch) for epoch in done.curve],
-        "supernet": {"accuracy": supernet.accuracy, "spikes": supernet.spikes, "energy_nj": supernet.energy_nj},
+        "supernet": before if searched.fidelity == "supernet" else None,
         "layers": layer_rows(counts, setting.model),
         "energy": energy_statement(counts, setting.model),
     }

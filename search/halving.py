@@ -9,15 +9,14 @@ rung, so who comes through ends with the weights that it has without rungs.
 What a rung measured is kept before anything follows from it, so a run that is killed decides as one that is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, failure
 from results.earlier import to_lines
 from results.folder import RunFolder
-from results.ledger import Outcome, read
-from search.finalists import Finalist, Training, record, recorded, train
+from results.ledger import Ledger, Outcome, read
+from search.finalists import Carry, Finalist, Training, carried_here, record, recorded
 from search.goal import Goal
 from search.progress import Stage
 from search.samplers.nsga2 import select
@@ -26,28 +25,60 @@ from spaces.errors import LedgerError
 from spaces.files import write_atomic
 
 
-def halve(pool: Sequence[Finalist], training: Training, k: int, stage: Stage) -> list[Finalist]:
+def halve(
+    pool: Sequence[Finalist], training: Training, ledger: Ledger, k: int, stage: Stage, carry: Carry | None = None
+) -> list[Finalist]:
     """The up to ``k`` of a pool that shall be trained to the end, trained to their last rung; the others are recorded.
 
     Those are ``pruned`` outcomes with what they had, or failed ones. The test split is not read.
     """
-    known = [recorded(one, training) for one in pool]
+    known = [recorded(one, ledger) for one in pool]
     if all(known):
         return [one for one, outcome in zip(pool, known, strict=True) if outcome.score.state != "pruned"]
+    last = (rungs(training.plan.epochs) or [0])[-1]
+    return thin(
+        pool,
+        training,
+        carry or carried_here(training),
+        room=lambda measured, epochs: k if epochs == last else max(k, len(measured) // 2),
+        stop=lambda finalist, score: record(finalist, training, ledger, score),
+        stage=stage,
+    )
+
+
+def thin(
+    pool: Sequence[Finalist],
+    training: Training,
+    carry: Carry,
+    *,
+    room: Callable[[Sequence[Outcome], int], int],
+    stop: Callable[[Finalist, Score], object],
+    stage: Stage,
+    name: str = "rung",
+) -> list[Finalist]:
+    """Those of a pool that no rung stops, trained to their last rung.
+
+    Args:
+        pool: who begins.
+        training: what for.
+        carry: has them trained.
+        room: (what those that are left were measured at, epochs) -> how many go on; with room for all nothing is asked.
+        stop: told of each that is stopped, with its ``pruned`` or failed score.
+        stage: shows progress.
+        name: of the files that keep what rungs measured.
+    """
     left, total = list(pool), training.plan.epochs
-    steps = rungs(total)
-    for epochs in steps:
-        if len(left) <= k:
+    for epochs in rungs(total):
+        if len(left) <= room([one.outcome for one in left], epochs):
             break
-        measured = _measured(left, training, epochs, stage)
+        measured = _measured(left, training, carry, epochs, stage, name)
         places = standing(measured, training.goal)
-        room = k if epochs == steps[-1] else max(k, len(left) // 2)
-        on = set(places[:room])
+        on = set(places[: room(measured, epochs)])
         for index, (one, outcome) in enumerate(zip(left, measured, strict=True)):
             if index not in on:
                 place = places.index(index) + 1 if index in places else None
                 why = outcome.score.error or f"{place}. of {len(left)} by rank and crowding, {len(on)} went on"
-                record(one, training, _stopped(outcome.score, f"stopped after {epochs} of {total} epochs: {why}"))
+                stop(one, _stopped(outcome.score, f"stopped after {epochs} of {total} epochs: {why}"))
         left = [replace(left[index], seconds=measured[index].score.seconds) for index in sorted(on)]
     return left
 
@@ -72,7 +103,7 @@ def standing(measured: Sequence[Outcome], goal: Goal) -> list[int]:
 
 def forget(folder: RunFolder) -> None:
     """Drops what rungs measured, once all that follows from it is recorded."""
-    for path in folder.checkpoints.glob("rung-*.jsonl"):
+    for path in folder.checkpoints.glob("*rung-*.jsonl"):
         path.unlink()
 
 
@@ -80,18 +111,20 @@ def _stopped(score: Score, why: str) -> Score:
     return score if score.state == "failed" else replace(score, state="pruned", error=why)
 
 
-def _measured(left: Sequence[Finalist], training: Training, epochs: int, stage: Stage) -> list[Outcome]:
+def _measured(
+    left: Sequence[Finalist], training: Training, carry: Carry, epochs: int, stage: Stage, name: str
+) -> list[Outcome]:
     """What each is worth after so many epochs, in order; read where it was kept."""
-    path = training.folder.checkpoints / f"rung-{epochs}.jsonl"
+    path = training.folder.checkpoints / f"{name}-{epochs}.jsonl"
     kept = _kept(path)
     if [outcome.candidate for outcome in kept] == [one.outcome.candidate for one in left]:
         return kept
-    tell = stage(f"{len(left)} finalists to epoch {epochs} of {training.plan.epochs}", "candidates")
-    measured = []
-    for number, one in enumerate(left):
-        tell(number, len(left))
-        measured.append(Outcome(number, -1, one.outcome.candidate, _score(one, training, epochs)))
-    tell(len(left), len(left))
+    tell = stage(f"{len(left)} to epoch {epochs} of {training.plan.epochs}", "candidates")
+    measured: list[Outcome] = []
+    tell(0, len(left))
+    for one, score in zip(left, carry(left, epochs), strict=True):
+        measured.append(Outcome(len(measured), -1, one.outcome.candidate, score))
+        tell(len(measured), len(left))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, to_lines(measured))
     return measured
@@ -102,12 +135,3 @@ def _kept(path: Path) -> list[Outcome]:
         return read(path)[0]
     except LedgerError:  # damaged: measured anew
         return []
-
-
-def _score(finalist: Finalist, training: Training, epochs: int) -> Score:
-    try:
-        return train(finalist, training, until=epochs).score
-    except NOT_THE_CANDIDATES_FAULT:
-        raise
-    except Exception as error:
-        return failure(error, fidelity="trained", seconds=finalist.seconds)

@@ -1,13 +1,14 @@
 """The job by a supernet: train it, search with its scores, train the finalists; each part can be resumed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
 from torch import nn
 
-from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_tensors
+from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.energy import ENERGY_MODELS
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
@@ -18,13 +19,14 @@ from evaluators.training import Plan
 from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config, parse_time_schedule
-from search.finalists import Training, pick, train_finalist
-from search.goal import make_goal
+from search.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
+from search.goal import Goal, make_goal
 from search.halving import forget, halve
 from search.loop import in_process
 from search.progress import Stage
 from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
+from search.storage import place_of
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
 from spaces.find import make_space
@@ -85,8 +87,8 @@ def make_device(name: str) -> str:
     return name
 
 
-def prepare(config: Config) -> Job:
-    """A search by a supernet: its configuration spelt out, its space, goal and data checked, nothing begun.
+def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
+    """A configuration spelt out, how it trains and scores, and its goal; checked, and nothing begun.
 
     Raises:
         SearchError: something the user can mend.
@@ -97,15 +99,29 @@ def prepare(config: Config) -> Job:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config, space)
     _check_fit(space, task)
-    setting = make_setting(config, space, task)
+    return config, make_setting(config, space, task), goal
+
+
+def prepare(config: Config) -> Job:
+    """A search by a supernet: its configuration spelt out, its space, goal and data checked, nothing begun.
+
+    Raises:
+        SearchError: something the user can mend.
+    """
+    config, setting, goal = prepare_setting(config)
+    if config.train_workers > 1:
+        from search.together import check_count
+
+        check_count(setting, config.train_workers)
     if config.prune is not None:
         from search.tickets import prune_finalists  # it builds on this
         from search.wish import wish_of
 
         wish = wish_of(config)
+    space, task = setting.space, setting.task
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        with threads(config.threads):
+        with held(config.threads):
             match = folder.read_config()["hash"]
             supernet = _supernet(folder, config, setting, match, stage)
             _search(job, folder, setting, supernet, ledger, stage)
@@ -116,10 +132,10 @@ def prepare(config: Config) -> Job:
                 inherited=config.finalist_weights == "inherited",
                 goal=goal,
                 folder=folder,
-                ledger=ledger,
                 match=match,
+                checkpoints=place_of(config.storage, folder),
             )
-            _finalists(training, config, stage)
+            _finalists(training, ledger, config, stage)
             if config.prune is not None:
                 prune_finalists(setting, config, folder, wish, stage)
 
@@ -155,25 +171,31 @@ def load_config_task(config: Config, space: Space) -> Task:
 
 def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
     kept = read_tensors(folder.supernet, match=match)
-    checkpoint = folder.checkpoints / "supernet.safetensors"
+    checkpoint = join(place_of(config.storage, folder), "supernet.safetensors")
     if kept is not None:
-        checkpoint.unlink(missing_ok=True)
+        drop(checkpoint)
         supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
     if config.compile:
         warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
+    if config.train_workers > 1:
+        from search.cluster import config_cluster
+        from search.together import train_together
+
+        workers = config_cluster(config), config.train_workers
+        train_together(setting, *workers, checkpoint=checkpoint, match=match, on_step=tell)
     supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
-    checkpoint.unlink(missing_ok=True)
+    drop(checkpoint)
     return supernet
 
 
 def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config = job.config
     brief = rivals_of(job.goal) if config.racing else lambda history: None
-    if config.runner == "ray":
+    if config.runner in ("ray", "tune"):
         from search.cluster import config_cluster
         from search.parcel import pack, scorer
         from search.pool import pooled
@@ -203,18 +225,39 @@ def worker_device(device: str, gpus: float) -> str:
     return "cpu" if device.startswith("cuda") else device
 
 
-def _finalists(training: Training, config: Config, stage: Stage) -> None:
+def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
     pool = config.finalist_pool or config.finalists
-    chosen = pick(training.ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
-    for finalist in halve(chosen, training, config.finalists, stage):
+    chosen = pick(ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
+    with carried(training, config) if config.runner == "tune" else nullcontext() as carry:
+        left = halve(chosen, training, ledger, config.finalists, stage, carry)
+        if carry is not None:
+            tell = stage("finalists", "trained")
+            waiting = [one for one in left if recorded(one, ledger) is None]
+            for done, _ in enumerate(carry(waiting, training.plan.epochs)):
+                tell(done + 1, len(waiting))
+    for finalist in left:
         tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
-        train_finalist(finalist, training, on_step=tell)
+        train_finalist(finalist, training, ledger, on_step=tell)
     forget(training.folder)
 
 
+def carried(training: Training, config: Config) -> AbstractContextManager[Carry]:
+    """What has finalists trained side by side by the workers of a Ray, or here, one after the other."""
+    if config.runner == "in-process":
+        return nullcontext(carried_here(training))
+    from search.cluster import config_cluster
+    from search.tuned import tuned
+
+    cluster = config_cluster(config)
+    device = worker_device(config.device, cluster.gpus_per_worker)
+    supernet = None if training.supernet is None else deepcopy(training.supernet).cpu()
+    sent = replace(training, setting=replace(training.setting, device=device), supernet=supernet)
+    return tuned(sent, cluster, log=config.log)
+
+
 @contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Within, this many CPU threads, and the same results on a GPU for the same seed."""
+def held(number: int) -> Iterator[None]:
+    """Within, PyTorch has so many threads, and the same seed gives the same run on a GPU, too."""
     before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(number)
     torch.backends.cudnn.deterministic = True

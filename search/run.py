@@ -28,7 +28,7 @@ from search.config import LADDER_SAMPLERS, Config, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, Runner, search
 from search.progress import Stage, stages
-from search.samplers import SAMPLERS
+from search.samplers import SAMPLERS, Sampler
 from search.samplers.auto import AUTO, choose
 from search.samplers.standing import misses
 from spaces import lookup
@@ -65,7 +65,7 @@ class Job:
 
 
 def prepare(config: Config) -> Job:
-    """The job that a configuration describes: by a table if it names one, else by a supernet.
+    """The job that a configuration describes: by a table if it names one, by training each alone, or by a supernet.
 
     Raises:
         SearchError: something the user can mend.
@@ -74,6 +74,8 @@ def prepare(config: Config) -> Job:
         raise OptionError(f"--sampler: {unknown('sampler', config.sampler, (*SAMPLERS, AUTO))}")
     if config.table is not None:
         from search.tabular import prepare as prepare_by
+    elif config.train_epochs is not None:
+        from search.sweep import prepare as prepare_by
     else:
         from search.job import prepare as prepare_by
     job = prepare_by(config)
@@ -129,7 +131,7 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
 
 def workers(config: Config) -> AbstractContextManager[None]:
     """Within, the workers that a configuration asks for can be had; raises ClusterError where they cannot."""
-    if config.runner == "in-process":
+    if config.runner == "in-process" and config.train_workers == 1:
         return nullcontext()
     from search.cluster import config_cluster, connected
 
@@ -255,11 +257,19 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
 
 
 def search_stage(
-    job: Job, folder: RunFolder, ledger: Ledger, stage: Stage, runner: Runner, status: Callable[[], str] = str
+    job: Job,
+    folder: RunFolder,
+    ledger: Ledger,
+    stage: Stage,
+    runner: Runner,
+    status: Callable[[], str] = str,
+    *,
+    sampler: Sampler | None = None,
 ) -> str:
     """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
 
-    At the end it is kept how well a surrogate predicts what was found.
+    The sampler is the configuration's, unless another is given. At the end it is kept how well a surrogate predicts
+    what was found.
     """
     config = job.config
     total = min(config.candidates, int(min(job.space.size, 2**62)))
@@ -275,7 +285,7 @@ def search_stage(
     ended = search(
         job.space,
         ledger,
-        lookup(SAMPLERS, "sampler", config.sampler),
+        sampler or lookup(SAMPLERS, "sampler", config.sampler),
         runner,
         goal=job.goal,
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),

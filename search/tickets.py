@@ -29,7 +29,7 @@ from results.ledger import read
 from results.tickets import ticket_name
 from search.config import Config, from_json
 from search.finalists import is_stored, layer_rows
-from search.job import config_space, load_config_task, make_device, make_setting, threads
+from search.job import config_space, load_config_task, make_device, make_setting, held
 from search.progress import stages
 from search.run import check_data, publish
 from search.wish import Wish
@@ -82,7 +82,7 @@ def prune_run(
     task = load_config_task(config, space)
     check_data(folder, task.provenance["sha256"], config.data)
     setting = make_setting(config, space, task)
-    with lock(folder), stages(console) as stage, threads(config.threads or 1):
+    with lock(folder), stages(console) as stage, held(config.threads or 1):
         place = Workplace(setting=setting, config=config, folder=folder, match=stored["hash"], stage=stage)
         try:
             made = [home for one in numbers for home in make_tickets(place, wish, one)]

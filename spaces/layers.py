@@ -112,19 +112,23 @@ class Norm(nn.BatchNorm2d):
     """Batch normalisation over batch, time and space; of the first channels where a map has fewer.
 
     Others are made of it, see ``spaces/norms.py``.
+
+    Attributes:
+        normalise: what computes it, in place of ``torch.nn.functional.batch_norm`` where batches are shared.
     """
 
     def __init__(self, channels: Number) -> None:
         super().__init__(int(largest(channels)))
+        self.normalise: Callable[..., Tensor] = F.batch_norm
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised ``x``, same shape."""
-        return over_time(super().forward if x.shape[-3] == self.num_features else self._first, x)
+        return over_time(self._first, x)
 
     def _first(self, x: Tensor) -> Tensor:
         c = x.shape[1]
         state = (self.running_mean[:c], self.running_var[:c], self.weight[:c], self.bias[:c])
-        return F.batch_norm(x, *state, training=self.training, momentum=self.counted(), eps=self.eps)
+        return self.normalise(x, *state, training=self.training, momentum=self.counted(), eps=self.eps)
 
     def counted(self) -> float:
         """Share of this batch in the running statistics, 1 / batches so far without a momentum; counts the batch."""

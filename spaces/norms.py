@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from spaces.blanks import Filled, Free, Number, largest
 from spaces.candidate import Value
@@ -52,7 +51,7 @@ class TDBN(Filled, Norm):
         c = x.shape[1]
         weight = self.weight[:c] * (self.alpha * self.threshold)
         state = (self.running_mean[:c], self.running_var[:c], weight, self.bias[:c])
-        return F.batch_norm(x, *state, training=self.training, momentum=self.counted(), eps=self.eps)
+        return self.normalise(x, *state, training=self.training, momentum=self.counted(), eps=self.eps)
 
 
 class BNTT(Norm):
@@ -76,7 +75,7 @@ class BNTT(Norm):
         steps = []
         for t, step in enumerate(x):
             state = (self.running_mean[t, :c], self.running_var[t, :c], self.weight[t, :c], self.bias[t, :c])
-            steps.append(F.batch_norm(step, *state, training=self.training, momentum=share, eps=self.eps))
+            steps.append(self.normalise(step, *state, training=self.training, momentum=share, eps=self.eps))
         return torch.stack(steps)
 
 

@@ -1,6 +1,6 @@
 """Task: labelled images or recordings to classify, in three splits; ``batches`` hands them out normalised."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +79,7 @@ def batches(
     augment: bool = False,
     channels_last: bool = True,
     drop_last: bool = False,
+    part: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Go once through ``split``.
 
@@ -94,6 +95,7 @@ def batches(
         augment: augment as ``task.augment`` says; needs a generator.
         channels_last: memory format of the images.
         drop_last: leave out a short last batch, unless it is the only one.
+        part: number of samples of a batch -> those of them to hand out; all, unless others take the rest.
 
     Yields:
         images float32 [B, C, H, W], (x - mean) / std a channel, or recordings [B, T, C, H, W], counts of events; and
@@ -112,7 +114,7 @@ def batches(
         order = torch.randperm(len(split), generator=generator, device=generator.device).to(home)
         if augment and task.augment != "none":
             changes = tuple(drawn.to(home) for drawn in draw(task.augment, len(split), generator))
-    return _batches(task, split, batch_size, torch.device(device), order, changes, channels_last, drop_last)
+    return _batches(task, split, batch_size, torch.device(device), order, changes, channels_last, drop_last, part)
 
 
 def _batches(
@@ -124,6 +126,7 @@ def _batches(
     changes: tuple[Tensor, ...] | None,
     channels_last: bool,
     drop_last: bool,
+    part: Callable[[int], slice],
 ) -> Iterator[tuple[Tensor, Tensor]]:
     stored = split.images.movedim(-3, -1)  # [N, ..., H, W, C], as load_task lays them out in memory
     mean = torch.tensor(task.mean, device=device, dtype=torch.float64)
@@ -132,7 +135,9 @@ def _batches(
     shift = (mean * unit).float().repeat(width)
     scale = (torch.tensor(task.std, device=device, dtype=torch.float64) * unit).reciprocal().float().repeat(width)
     for number in range(batch_count(split, batch_size, drop_last)):
-        chosen = slice(number * batch_size, (number + 1) * batch_size)
+        first = number * batch_size
+        share = part(min(batch_size, len(split) - first))
+        chosen = slice(first + (share.start or 0), first + share.stop)
         if order is None:
             images, labels = stored[chosen], split.labels[chosen]
         else:

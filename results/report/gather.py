@@ -66,6 +66,11 @@ class Gathered:
     predicted: Predicted | None
 
     @property
+    def sweep(self) -> bool:
+        """Whether every candidate was trained alone, without a supernet."""
+        return (self.config.get("config") or {}).get("train_epochs") is not None
+
+    @property
     def quality(self) -> str:
         """The figure that is drawn upwards: accuracy if there is any, else the first objective to maximise."""
         if any(outcome.score.accuracy is not None for outcome in self.outcomes):

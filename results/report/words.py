@@ -142,7 +142,9 @@ def summary(run: Gathered) -> list[str]:
     sentences += volume(run)
     if run.table:
         return sentences
-    if run.finalists:
+    if run.sweep:
+        sentences.append("All were trained alone; there was no supernet.")
+    elif run.finalists:
         took = duration(sum(one.metrics.get("seconds") or 0.0 for one in run.finalists))
         sentences.append(f"{plural(len(run.finalists), 'finalist', 'finalists')} trained alone in {took}.")
     elif states["ok"] and run.config["match"].get("finalists") == 0:

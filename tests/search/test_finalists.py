@@ -43,9 +43,9 @@ def searched(setting, supernet, ledger, n=6):
 def train(setting, supernet, folder, ledger, *, inherited=True, epochs=3):
     (finalist, *_) = pick(ledger.outcomes, GOAL, 1)
     plan = replace(setting.recipe.plan, epochs=epochs)
-    where = {"folder": folder, "ledger": ledger, "goal": GOAL, "match": "x"}
+    where = {"folder": folder, "goal": GOAL, "match": "x"}
     training = Training(setting=setting, supernet=supernet, plan=plan, inherited=inherited, **where)
-    return finalist, train_finalist(finalist, training)
+    return finalist, train_finalist(finalist, training, ledger)
 
 
 @pytest.mark.parametrize("inherited", [True, False])

@@ -72,10 +72,10 @@ def work(folder, setting, supernet, *, pool=POOL, left=LEFT, inherited=True):
     """All that a run does after its search."""
     with Ledger.open(folder.ledger) as ledger:
         plan = replace(setting.recipe.plan, epochs=EPOCHS)
-        where = {"folder": folder, "ledger": ledger, "goal": GOAL, "match": "x"}
+        where = {"folder": folder, "goal": GOAL, "match": "x"}
         training = Training(setting=setting, supernet=supernet, plan=plan, inherited=inherited, **where)
-        for finalist in halve(pick(ledger.outcomes, GOAL, pool, deep=True), training, left, silent_stage):
-            train_finalist(finalist, training)
+        for finalist in halve(pick(ledger.outcomes, GOAL, pool, deep=True), training, ledger, left, silent_stage):
+            train_finalist(finalist, training, ledger)
         forget(folder)
 
 
@@ -130,7 +130,6 @@ def test_the_half_of_best_rank_goes_on_and_the_others_are_kept_with_what_they_ha
                 inherited=True,
                 goal=GOAL,
                 folder=replace(whole, path=whole.path / "none"),
-                ledger=None,
                 match=f"{epochs}",
             )
             measured.append(finalists_module.train(finalist, training, until=epochs).score)
@@ -335,7 +334,7 @@ def test_as_many_are_left_as_were_asked_for_however_few_the_epochs(
         score = Score(state="ok", fidelity="trained", accuracy=number / 100, spikes=100.0 - number)
         return finalists_module.Trained(network=None, curve=[], validation=None, score=score)
 
-    monkeypatch.setattr(halving, "train", made_up)
+    monkeypatch.setattr(finalists_module, "train", made_up)
     folder = create_or_open(tmp_path / "made", config={"match": {}})
     with Ledger.open(folder.ledger) as ledger:
         for outcome in made([(0.5 + n / 100, 10.0 + n, "ok") for n in range(pool)]):
@@ -347,10 +346,9 @@ def test_as_many_are_left_as_were_asked_for_however_few_the_epochs(
             inherited=True,
             goal=GOAL,
             folder=folder,
-            ledger=ledger,
             match="x",
         )
-        through = halve(pick(ledger.outcomes, GOAL, pool, deep=True), training, left, silent_stage)
+        through = halve(pick(ledger.outcomes, GOAL, pool, deep=True), training, ledger, left, silent_stage)
         assert sorted(one.outcome.number for one in through) == list(range(pool - left, pool))
         assert sum(o.score.state == "pruned" for o in ledger.outcomes) == pool - left
     expected, n = [], pool

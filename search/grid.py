@@ -1,0 +1,74 @@
+"""A grid of sweeps: spaces x data sets x seeds, a run each, one after the other, on the same workers."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from results.folder import RunFolder, default_path
+from search.config import Config, from_json, to_json
+from search.run import resume, run_search, workers
+from spaces.errors import RunError
+from spaces.files import reason, write_atomic
+
+PLAN = "sweep.json"  # in the grid's folder: name -> configuration of each of its runs
+
+
+def is_grid(path: Path) -> bool:
+    """Whether a folder holds the runs of a grid."""
+    return (path / PLAN).exists()
+
+
+def run_grid(
+    config: Config, spaces: Sequence[str], data: Sequence[str], seeds: Sequence[int], *, console: Console
+) -> Iterator[RunFolder]:
+    """Starts a run for each space, data set and seed, or goes on with it, in folders below ``config.out``.
+
+    Gives each folder once its run is done.
+
+    Raises:
+        SearchError: something the user can mend; the runs before it are done, those after it are not begun.
+    """
+    home = Path(config.out).expanduser() if config.out else default_path("sweep", "grid", datetime.now())
+    plan = {
+        _name(s, d, n): replace(config, space=s, data=d, seed=n, out=None) for s, d, n in product(spaces, data, seeds)
+    }
+    if is_grid(home) and read_plan(home) != plan:
+        raise RunError(f"folder {str(home)!r} holds another sweep: resume it as it is, or choose another with --out")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"folder {str(home)!r} cannot be made ({reason(error)}): choose another with --out") from error
+    write_atomic(home / PLAN, json.dumps({name: to_json(one) for name, one in plan.items()}, indent=2) + "\n")
+    yield from resume_grid(home, {}, console=console)
+
+
+def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> Iterator[RunFolder]:
+    """Goes on with the runs of a grid, and begins those that are not begun; see ``run_grid`` and ``run.resume``."""
+    plan = {name: replace(one, **where) for name, one in read_plan(home).items()}
+    with workers(next(iter(plan.values()))):
+        for name, config in plan.items():
+            if (home / name / "config.json").exists():
+                yield resume(home / name, where, console=console)
+            else:
+                yield run_search(replace(config, out=str(home / name)), console=console)
+
+
+def read_plan(home: Path) -> dict[str, Config]:
+    """Name -> configuration of a grid's runs; raises RunError where the file is damaged."""
+    try:
+        stored = json.loads((home / PLAN).read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(f"sweep {str(home / PLAN)!r} cannot be read ({reason(error)}): restore it") from error
+    return {name: from_json(values) for name, values in stored.items()}
+
+
+def _name(space: str, data: str, seed: int) -> str:
+    plain = [re.sub(r"[^\w.-]+", "-", text).strip("-.") for text in (space.rpartition("/")[2], Path(data).stem)]
+    return f"{'-'.join(plain)}-seed{seed}"

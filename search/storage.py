@@ -1,0 +1,72 @@
+"""Where checkpoints of trainings lie that others than this process write: a folder or a URI that all nodes see."""
+
+import secrets
+from pathlib import Path
+
+from evaluators.checkpoint import Place, drop, join, read_tensors, save_tensors
+from results.folder import RunFolder
+from spaces.errors import OptionError, RunError, SearchError
+
+PATIENCE = 20.0  # seconds that a node has to look there
+
+
+def place_of(storage: str | None, folder: RunFolder) -> Place:
+    """Where a run's checkpoints lie: in its folder, or in a folder of its name below ``storage``.
+
+    Raises:
+        OptionError: nothing can reach such a URI.
+    """
+    if storage is None:
+        return folder.path.absolute() / "checkpoints"
+    name = folder.path.absolute().name
+    if "://" not in storage:
+        return Path(storage).expanduser().absolute() / name
+    if storage.startswith("file://"):
+        return Path(storage.removeprefix("file://")) / name
+    from fsspec.core import url_to_fs
+
+    try:
+        url_to_fs(storage)
+    except (ImportError, ValueError) as error:
+        raise OptionError(f"--storage {storage}: {' '.join(str(error).split())}; or give a shared folder") from error
+    return f"{storage.rstrip('/')}/{name}"
+
+
+def check_shared(place: Place) -> None:
+    """Raises RunError unless every node of the Ray that is connected reads there what this process writes.
+
+    In a Ray of this machine alone a folder needs no look.
+    """
+    import ray
+    import torch
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) == 1 and isinstance(place, Path):
+        return
+    token = secrets.token_hex(8)
+    probe = join(place, f"probe-{token}.safetensors")
+    way_out = "give --storage a folder or URI that all nodes see"
+
+    def look() -> str:
+        try:
+            return "" if read_tensors(probe, match=token) else "does not see what is written here"
+        except SearchError as error:
+            return f"cannot read there ({error})"
+
+    try:
+        save_tensors(probe, {"probe": torch.zeros(1)}, {"match": token})
+        asked = {
+            ray.remote(num_cpus=0)(look)
+            .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote(): node["NodeManagerAddress"]
+            for node in nodes
+        }
+        ready, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
+        said = {asked[answer]: ray.get(answer) for answer in ready}
+        said |= {asked[answer]: f"did not answer within {PATIENCE:g} seconds" for answer in waiting}
+    finally:
+        drop(probe)
+    for address, fault in said.items():
+        if fault:
+            raise RunError(f"storage {str(place)!r} is not shared: node {address} {fault}; {way_out}")

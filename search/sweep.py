@@ -1,0 +1,176 @@
+"""The job by training: every candidate is built alone and trained, several at once; there is no supernet.
+
+The search's own loop asks a sampler for batches, and its runner is a training of the whole batch, carried by Ray Tune.
+So a sampler sees whole batches only, in the order that it asked for them, and what it says does not depend on who was
+faster. Within a batch rungs stop some early (``thin``): after epochs 1, 2, 4, ... the half of best non-dominated rank
+goes on, and all that nothing in the batch dominates. Who is stopped is a ``pruned`` outcome with what it had at that
+epoch, which no front holds and no sampler learns from.
+
+A run that is killed asks the same again: what is in the ledger is not asked for, what rungs measured is read, and what
+was trained goes on from its checkpoint, of its last epoch where it was at its end.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evaluators.checkpoint import drop
+from results.folder import RunFolder
+from results.front import ranks
+from results.ledger import Ledger, Outcome
+from results.table import front_numbers
+from search.config import Config
+from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
+from search.goal import Goal
+from search.halving import thin
+from search.job import carried, held, prepare_setting
+from search.loop import Runner
+from search.progress import Stage
+from search.run import Job, search_stage
+from search.samplers import SAMPLERS, Sampler
+from search.storage import place_of
+from spaces import lookup
+from spaces.candidate import METRICS, Candidate, Score
+from spaces.space import Space
+
+UNKNOWN = Score(state="ok", fidelity="trained")  # of a candidate before it is trained
+
+
+def prepare(config: Config) -> Job:
+    """A sweep: its configuration spelt out, its space, goal and data checked, nothing begun.
+
+    Raises:
+        SearchError: something the user can mend.
+    """
+    config, setting, goal = prepare_setting(config)
+
+    def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
+        training = Training(
+            setting=setting,
+            supernet=None,
+            plan=replace(setting.recipe.plan, epochs=config.train_epochs, time_schedule=()),
+            inherited=False,
+            goal=goal,
+            folder=folder,
+            match=folder.read_config()["hash"],
+            checkpoints=place_of(config.storage, folder),
+        )
+        sampler = complete_only(lookup(SAMPLERS, "sampler", config.sampler))
+        with held(config.threads):
+            with carried(training, config) as carry:
+                now = Now()
+                runner = trainer(training, ledger, carry, now.stage, stops=config.racing)
+                search_stage(job, folder, ledger, stage, runner, now.status, sampler=sampler)
+            _keep_finalists(training, ledger, config, stage)
+
+    task = setting.task
+    provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
+    return Job(config=config, space=setting.space, goal=goal, data=config.data, provenance=provenance, work=work)
+
+
+def complete_only(sampler: Sampler) -> Sampler:
+    """The sampler, to whom candidates that were stopped early are known, but not what they were worth by then.
+
+    A figure after one epoch says little beside those after all; to have been stopped counts as being of no use.
+    """
+
+    def sample(space: Space, history: Sequence[Outcome], n: int, seed: int, goal: Goal) -> list[Candidate]:
+        return sampler(space, [_without_figures(outcome) for outcome in history], n, seed, goal)
+
+    return sample
+
+
+def _without_figures(outcome: Outcome) -> Outcome:
+    if outcome.score.state != "pruned":
+        return outcome
+    return replace(outcome, score=replace(outcome.score, **dict.fromkeys(METRICS)))
+
+
+def trainer(training: Training, ledger: Ledger, carry: Carry, stage: Stage, *, stops: bool) -> Runner:
+    """The runner that trains a batch, some to a rung and the others to the end; see the module.
+
+    A candidate's training is named by the number that it has in the ledger.
+    """
+
+    def run(candidates: Sequence[Candidate], history: Sequence[Outcome]) -> Iterator[Score]:
+        name = f"batch-{len(history)}-rung"
+        _tidy(training, history, name)
+        done = [outcome.candidate for outcome in ledger.outcomes[len(history) :]]
+        pool = [
+            Finalist(outcome=Outcome(number, 0, candidate, UNKNOWN), picked_as="")
+            for number, candidate in enumerate([*done, *candidates], start=len(history))
+        ]
+        ended: dict[int, Score] = {}
+
+        def stop(one: Finalist, score: Score) -> None:
+            ended[one.outcome.number] = score
+
+        left = pool
+        if stops:
+            left = thin(pool, training, carry, room=room_of(training.goal), stop=stop, stage=stage, name=name)
+        to_train = [one for one in left if one.outcome.number >= len(history) + len(done)]
+        last = carry(to_train, training.plan.epochs)
+        for one in pool[len(done) :]:
+            number = one.outcome.number
+            yield ended[number] if number in ended else next(last)
+
+    return run
+
+
+def room_of(goal: Goal) -> Callable[[Sequence[Outcome], int], int]:
+    """For ``thin``, how many of a batch go on at a rung: half, and all on the front of what was measured there."""
+
+    def room(measured: Sequence[Outcome], _: int) -> int:
+        scores = [outcome.score for outcome in measured if outcome.score.state == "ok"]
+        values = goal.values(scores)
+        known = values[np.isfinite(values).all(axis=1)]
+        front = int((ranks(known, goal.senses, 1) == 0).sum()) if len(known) else 0
+        return max(-(-len(measured) // 2), front)
+
+    return room
+
+
+@dataclass
+class Now:
+    """What a batch is at, in words, for a stage's status: a row of progress for every rung would be many."""
+
+    text: str = ""
+
+    def stage(self, title: str, unit: str) -> Callable[[int, int], None]:
+        """As of ``progress.stages``."""
+
+        def tell(done: int, total: int) -> None:
+            self.text = f"{title}: {done} of {total}"
+
+        return tell
+
+    def status(self) -> str:
+        """The words."""
+        return self.text
+
+
+def _tidy(training: Training, whole: Sequence[Outcome], name: str = "no batch") -> None:
+    """Of whole batches keeps the checkpoints of those on the front, and of rungs those of the batch that is named."""
+    names, senses = training.goal.objectives, training.goal.senses
+    front = front_numbers(whole, names, senses)
+    for outcome in whole:
+        if outcome.number not in front:
+            drop(checkpoint_of(Finalist(outcome=outcome, picked_as=""), training))
+    for path in training.folder.checkpoints.glob("*rung-*.jsonl"):
+        if not path.name.startswith(f"{name}-"):
+            path.unlink()
+
+
+def _keep_finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
+    """Measures those picked of the front again, on the test split, too, and stores them; what is stored is left."""
+    chosen = pick(ledger.outcomes, training.goal, config.finalists)
+    tell = stage("finalists", "stored")
+    for number, finalist in enumerate(chosen):
+        tell(number, len(chosen))
+        if not is_stored(training.folder, finalist.outcome.number):
+            finish(replace(finalist, seconds=finalist.outcome.score.seconds), training)
+    tell(len(chosen), len(chosen))
+    for outcome in ledger.outcomes:
+        drop(checkpoint_of(Finalist(outcome=outcome, picked_as=""), training))
+    _tidy(training, [])
