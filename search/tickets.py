@@ -29,7 +29,7 @@ from results.ledger import read
 from results.tickets import ticket_name
 from search.config import Config, from_json
 from search.finalists import is_stored, layer_rows
-from search.job import config_space, load_config_task, make_device, make_setting, held
+from search.job import config_space, held, load_config_task, make_device, make_setting
 from search.progress import stages
 from search.run import check_data, publish
 from search.wish import Wish
