@@ -89,7 +89,9 @@ def connected(cluster: Cluster) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread that is late begins no Ray of its own
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without a GPU see none, and do not warn
-    if cluster.address is None and "RAY_AUTH_MODE" not in os.environ:  # else others on this machine could give orders
+    imported = "ray" in sys.modules  # a process reads its token once, when it imports Ray
+    if cluster.address is None and "RAY_AUTH_MODE" not in os.environ and not imported:
+        # else others on this machine could give orders
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     if cluster.address is not None:

@@ -1,5 +1,8 @@
 """Small, real pieces shared by tests: a task that can be learnt in seconds, a space, a setting."""
 
+import os
+import secrets
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,12 @@ from spaces.autosnn import autosnn
 
 settings.register_profile("untimed", deadline=None)  # machines are slow at times; nothing is asserted on time
 settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """One token for every Ray of a process, which reads it once, when it is imported."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @pytest.fixture(autouse=True, scope="session")

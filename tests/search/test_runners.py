@@ -72,8 +72,7 @@ HISTORY = [
 @pytest.fixture(scope="module")
 def ray_nodes():
     """A cluster of two nodes that this process has joined; nothing of it is left afterwards."""
-    variables = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64}
-    variables |= {"SPIKEFRONT_TEST": TOKEN}
+    variables = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "SPIKEFRONT_TEST": TOKEN}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     from ray.cluster_utils import Cluster as Nodes
