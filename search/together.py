@@ -70,7 +70,7 @@ def train_together(
                 ),
                 run_config=RunConfig(storage_path=storage, failure_config=FailureConfig(max_failures=cluster.retries)),
             ).fit()
-        except Exception as error:
+        except BaseException as error:  # SystemExit, too: with it Ray ends the threads that outlive it
             told["error"] = error
 
     with tempfile.TemporaryDirectory(prefix="spikefront-") as storage:

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -96,17 +98,25 @@ def test_finalists_are_trained_side_by_side_as_in_process(ray, setting, tmp_path
         for name in ("here", "there")
     )
     pool, kills = finalists_of(setting, 3), []
+
+    def kill_one() -> None:
+        end = time.monotonic() + 60
+        while not kills and time.monotonic() < end:
+            kills.extend(own_workers("ResourceTrainable")[:1])
+            time.sleep(0.01)
+        os.kill(kills[0], signal.SIGKILL)
+
     with tuned(there, CLUSTER, log="tensorboard") as carry:
         for until in (1, 3):
             expected = list(carried_here(here)(pool, until))
-            found = []
-            for score in carry(pool, until):
-                found.append(replace(score, seconds=0.0))
-                if until == 3 and not kills:
-                    kills += own_workers("ResourceTrainable")[:1]
-                    os.kill(kills[0], signal.SIGKILL)
+            killer = Thread(target=kill_one)
+            if until == 3:
+                killer.start()
+            found = [replace(score, seconds=0.0) for score in carry(pool, until)]
             assert found == [replace(score, seconds=0.0) for score in expected]
             assert all(score.state == "ok" for score in found)
+    killer.join()
+    assert kills
     for one in pool:
         kept = [read_checkpoint(checkpoint_of(one, training), match="a") for training in (here, there)]
         assert [entry["epoch"] for entry in kept[0].curve] == [1, 2, 3]
