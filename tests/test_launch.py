@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import launch
 from search.config import Config, from_json, to_json
+from search.options import parse_search, search_parser
 from spaces.candidate import Candidate
 from spaces.errors import SearchError
 from spaces.find import make_space
@@ -399,16 +400,14 @@ def test_help_names_every_option_and_choice(capsys):
 
 
 def test_configurations_survive_json():
-    config = launch.parse_search(
-        ["--max", "spikes=9000", "--objectives", "accuracy,sops", "--minutes", "3", "--no-verify"]
-    )
+    config = parse_search(["--max", "spikes=9000", "--objectives", "accuracy,sops", "--minutes", "3", "--no-verify"])
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
     assert config.constraints == ("spikes<=9000",)
     assert not config.verify
-    assert launch.parse_search([]) == Config()
+    assert parse_search([]) == Config()
 
 
-OPTIONS = sorted(option for option in launch.search_parser()._option_string_actions if option.startswith("--"))
+OPTIONS = sorted(option for option in search_parser()._option_string_actions if option.startswith("--"))
 WORDS = st.one_of(
     st.sampled_from(
         [*OPTIONS, "search", "resume", "nan", "-inf", "1e999", "0", "-1", "autosnn", "digits", "accuracy=1"]
@@ -432,7 +431,7 @@ def test_any_words_parse_or_end_in_one_clear_line(words):
     if any(word in ("-h", "--help") for word in words):
         return
     try:
-        config = launch.parse_search(words)
+        config = parse_search(words)
     except SearchError as error:
         assert str(error).strip()  # noqa: PT017
     else:

@@ -9,7 +9,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from launch import parse_search
+from search.options import parse_search
 from search.config import Config
 
 

@@ -1,0 +1,378 @@
+"""Options of the command line: what ``search`` and ``sweep`` take, and the configuration that comes of it."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from search.config import Config, flag
+from spaces import SPACES
+from spaces.errors import OptionError, unknown
+
+DESCRIPTION = """\
+Finds spiking neural networks with the best trade-offs between accuracy, spikes and energy: trains a supernet that
+holds every candidate of a search space, scores candidates out of it, trains the finalists, and explains them on one
+page.
+"""
+
+EXAMPLES = """\
+examples:
+  python launch.py --space autosnn                            search on scikit-learn's digits, a few minutes on a laptop
+  python launch.py --space autosnn --data cifar10 --download  the same on CIFAR-10
+  python launch.py --space autosnn --data my_images.npz       your own images (see README for the formats)
+  python launch.py --space autosnn --max energy_nj=500        only candidates below 500 nJ a sample
+  python launch.py --table bench.csv --table-blanks op1,op2 --objectives val_acc:max,params:min
+                                                              search a table of trained networks, in seconds
+  python launch.py sweep --space autosnn --seeds 0,1,2        train every candidate alone, several at once
+  python launch.py resume runs/NAME                           go on with a run that was stopped or killed
+  python launch.py prune runs/NAME --sparsity 0.9             sparse networks (lottery tickets) of its finalists
+  python launch.py report runs/NAME                           write its tables and report.html anew
+  python launch.py spaces autosnn                             the blanks of a space and a drawn sample
+
+`search` is the verb when none is given. `python launch.py search --help` lists every option.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises OptionError, in one line and with the nearest name, instead of exiting."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # argparse lacks exponents
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what argparse found."""
+        raise OptionError(f"{message}; see {self.prog} --help")
+
+    def parse_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """As argparse, but an unknown option is answered with the nearest known one."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            options = sorted(option for option in self._option_string_actions if option.startswith("--"))
+            if rest[0].startswith("-"):
+                raise OptionError(
+                    unknown("option", rest[0].split("=")[0], options).split("; known")[0] + f"; see {self.prog} --help"
+                )
+            raise OptionError(f"unexpected argument {rest[0]!r}; see {self.prog} --help")
+        return found
+
+
+SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {
+    "space": "autosnn",
+    "workers": "as many as fit",
+    "gpus_per_worker": "1 with a GPU as --device, else 0",
+    "address": "a Ray of this machine, for this run",
+}
+WORKERS = {
+    "runner": str,
+    "workers": int,
+    "cpus_per_worker": float,
+    "gpus_per_worker": float,
+    "address": str,
+    "object_store_mb": int,
+    "retries": int,
+    "candidate_timeout": float,
+    "train_workers": int,
+    "storage": str,
+    "log": str,
+}
+
+
+SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
+NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
+    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "prefix_cache_mb"),
+    *("supernet_epochs", "path_rule", "paths", "time_schedule", "supernet_weights", "recalibration_samples"),
+    *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start"),
+)
+SWEEP_ABOUT = """\
+Trains every candidate alone, several at once, and shows the best trade-offs: no supernet, so figures are those of the
+networks themselves, at the cost of a training each. Candidates that fall behind are stopped early.
+"""
+
+
+def search_parser(*, sweep: bool = False) -> Parser:
+    """Options of ``search``, or of ``sweep``; defaults are Config's, or SWEEP's."""
+    parser = Parser(
+        prog="launch.py sweep" if sweep else "launch.py search",
+        description=SWEEP_ABOUT if sweep else DESCRIPTION,
+        epilog=None if sweep else EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    default = SWEEP if sweep else Config()
+    if sweep:
+        grid = parser.add_argument_group("sweep: a run for each space, data set and seed")
+        grid.add_argument("--space", nargs="+", default=["autosnn"], metavar="NAME", help="search spaces, see search")
+        grid.add_argument("--data", nargs="+", default=["digits"], metavar="NAME", help="data sets, see search")
+        grid.add_argument("--seeds", default="0", metavar="A,B,...", help="seeds, one run each (default: 0)")
+        about = "passes over the training split, for each candidate"
+        grid.add_argument("--train-epochs", type=int, default=default.train_epochs, metavar="N", help=about)
+
+    def add(
+        group: argparse._ArgumentGroup, name: str, about: str, kind: type = str, metavar: str | None = None
+    ) -> None:
+        if sweep and name in NOT_OF_A_SWEEP:
+            return
+        value = getattr(default, name)
+        shown = SHOWN.get(name, "none") if value is None else value
+        group.add_argument(
+            "--" + name.replace("_", "-"),
+            type=kind,
+            default=value,
+            metavar=metavar or {int: "N", float: "X"}.get(kind, "NAME"),
+            help=f"{about} (default: {shown})".replace("%", "%%"),
+        )
+
+    space = parser.add_argument_group("space: what can be built")
+    add(space, "space", f"search space: {', '.join(SPACES)}, or your own FILE.py:NAME; `launch.py spaces` tells more")
+    add(space, "width", "channels of the first layer, C, as `launch.py spaces NAME` says", int)
+    add(space, "timesteps", "time steps T. Cost grows in proportion", int)
+    neurons = "lif, if, alif, asn, glif, klif, mlf, eclif, eclif2d, ternary, burst, psn or gamma"
+    add(space, "neuron", f"the neuron of all layers: plif (learns its time constant), {neurons}")
+    add(
+        space,
+        "search_sparsity",
+        "search the share of pruned weights, too: a blank `sparsity` from 0 to X, as 0.95",
+        float,
+    )
+
+    table = parser.add_argument_group("table: search a benchmark of trained networks, in seconds")
+    add(
+        table,
+        "table",
+        "CSV file (.csv, .csv.gz, ...), a row a network; needs --objectives COLUMN:max,...",
+        metavar="PATH",
+    )
+    (argparse.ArgumentParser() if sweep else table).add_argument(
+        "--table-blanks",
+        default="",
+        metavar="A,B,...",
+        help="its columns that name a network: they are the space (default: the blanks of --space)",
+    )
+
+    data = parser.add_argument_group("data")
+    add(
+        data,
+        "data",
+        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, nmnist (an event camera's), or the path of an .npz or "
+        "of a folder of images or recordings",
+    )
+    add(data, "data_dir", "where data sets lie, or are downloaded to", metavar="DIR")
+    data.add_argument("--download", action="store_true", help="download the data set if it is not there")
+    data.add_argument("--no-verify", dest="verify", action="store_false", help="do not check checksums of the files")
+    add(data, "train_samples", "train on a stratified subset of this many samples", int)
+    add(data, "val_samples", "validate on this many samples, held out of the training split", int)
+    add(
+        data,
+        "event_frames",
+        "recordings of events: cut into a frame a time step by time (equal slices) or count (equal numbers of events)",
+    )
+
+    goal = parser.add_argument_group("goal: what counts")
+    goal.add_argument(
+        "--objectives",
+        default=",".join(default.objectives),
+        metavar="A,B,...",
+        help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down); other "
+        f"columns of a table as NAME:max or NAME:min (default: {','.join(default.objectives)})",
+    )
+    goal.add_argument(
+        "--reference",
+        default="",
+        metavar="A=X,B=Y,...",
+        help="the worst that is of interest in each objective: the hypervolume is measured from there (default: none)",
+    )
+    goal.add_argument(
+        "--fidelities",
+        default="",
+        metavar="X:A=B,...",
+        help="of a table: after a share X of its cost, a network shows column B for objective A, as 0.2:acc=acc_ep20; "
+        "parts steer, what looks poor is given up, --candidates full evaluations are paid for (default: none)",
+    )
+    goal.add_argument(
+        "--max", action="append", default=[], metavar="COLUMN=X", help="only candidates with at most X; may be repeated"
+    )
+    goal.add_argument(
+        "--min", action="append", default=[], metavar="COLUMN=X", help="only candidates with at least X; repeatable"
+    )
+    add(goal, "energy_model", "prices of operations")
+
+    search = parser.add_argument_group("search: what to try next, and for how long")
+    add(
+        search,
+        "sampler",
+        "dual (Bayesian optimisation, structure and dynamics in turn), joint (the same over all blanks), evolution "
+        "(AutoSNN's: on accuracy and spikes; in a table by rank), local (Pareto local search), nsga2, tpe, random; or "
+        "auto (by space and budget)",
+    )
+    add(search, "spike_weight", "evolution's fitness is accuracy * (spikes / mean spikes) ** X", float)
+    add(search, "candidates", "stop after scoring this many", int)
+    add(search, "minutes", "stop after this many minutes of scoring", float)
+    add(search, "batch", "candidates a sampler is asked for at a time", int)
+    add(
+        search,
+        "warm_start",
+        "results of another search of this space steer this one, and their front is scored first: a run's folder, or a "
+        "table like its candidates.csv",
+        metavar="RUN",
+    )
+    search.add_argument(
+        "--no-racing",
+        dest="racing",
+        action="store_false",
+        help="train every candidate to the end"
+        if sweep
+        else "score every candidate on all of the validation split, also one that is clearly dominated",
+    )
+    add(search, "seed", "names every random choice: the same seed gives the same run", int)
+
+    supernet = parser.add_argument_group(
+        "training" if sweep else "supernet: one network that holds every candidate (README: what each piece gives)"
+    )
+    add(supernet, "supernet_epochs", "passes over the training split", int)
+    add(
+        supernet,
+        "path_rule",
+        "paths a step trains: balanced (kinds of operation alike), uniform, fair (every option once a round), sandwich "
+        "(smallest, largest, random)",
+    )
+    add(supernet, "paths", "paths a step, their gradients averaged", int)
+    add(
+        supernet,
+        "time_schedule",
+        "full, or T:SHARE,...: train shares of the steps at smaller T, the rest at --timesteps, e.g. 1:0.5,2:0.25",
+        metavar="T:SHARE",
+    )
+    add(supernet, "precision", "fp32, or bf16 (autocast; membranes stay float32): for machines that compute in it")
+    add(supernet, "supernet_weights", "entangled (options of a slot share kernels) or separate")
+    add(supernet, "batch_size", "samples a training step", int)
+    add(supernet, "learning_rate", "peak of the one-cycle schedule of Adam", float)
+    add(
+        supernet,
+        "loss",
+        "ce (cross-entropy on the mean readout), tet (on the readout of every step) or mse (AutoSNN's)",
+    )
+    add(supernet, "logit_scale", "factor on the readout, 0..1, in the cross-entropy; 1 switches it off", float)
+    add(supernet, "kernel_init", "identity (options pass spikes on at the start, so paths agree) or uniform")
+    add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)
+    add(supernet, "head_gain", "initial gain of the readout's weights", float)
+    add(supernet, "recalibration_samples", "training samples for a candidate's BN statistics; 0 switches it off", int)
+
+    finalists = parser.add_argument_group("finalists: the candidates that are trained")
+    add(
+        finalists,
+        "finalists",
+        "how many, spread over the front: best accuracy, knee, other ends, then the farthest",
+        int,
+    )
+    add(
+        finalists,
+        "finalist_pool",
+        "begin with this many, spread over the front and those behind it; after epochs 1, 2, 4, ... the half of best "
+        "non-dominated rank goes on, until --finalists are left",
+        int,
+    )
+    add(finalists, "finalist_epochs", "passes over the training split, each", int)
+    add(finalists, "finalist_weights", "inherited (start from the supernet's) or fresh")
+    add(
+        finalists,
+        "prune",
+        "make lottery tickets of them at the end: imp, early-bird, early-time, eb+et, gmp, dst, stds, fading, random; "
+        "`launch.py prune --help` tells more",
+        metavar="METHOD",
+    )
+    add(finalists, "sparsity", "with --prune: shares of the weights that go", metavar="S,...")
+
+    workers = parser.add_argument_group("workers: who scores candidates (results do not depend on it)")
+    add(
+        workers,
+        "runner",
+        "in-process; ray: candidates scored by several at once, on this machine or on a cluster; or tune: the same, "
+        "and finalists trained side by side",
+    )
+    add(workers, "workers", "so many, each with one candidate at a time", int)
+    add(workers, "cpus_per_worker", "CPUs of one; its threads", float)
+    add(workers, "gpus_per_worker", "GPUs of one; with 0.5 two share a GPU", float)
+    add(
+        workers,
+        "address",
+        "HOST:PORT of a Ray cluster, or auto for the one that this machine is a node of",
+        metavar="HOST:PORT",
+    )
+    add(workers, "object_store_mb", "shared memory of a Ray started here, for data and supernet, MiB", int)
+    add(workers, "retries", "try a candidate so often again after its worker was lost; then it is failed", int)
+    add(workers, "train_workers", "train the supernet by so many at once, each with its part of every batch", int)
+    add(workers, "candidate_timeout", "end a worker that takes longer than this for a candidate, seconds", float)
+
+    add(
+        workers,
+        "storage",
+        "folder or URI (s3://bucket/key) that all nodes see, for checkpoints; needed on several machines",
+        metavar="PATH",
+    )
+    add(
+        workers, "log", "curves of trainings by Ray's own callbacks: none, tensorboard or mlflow, into the run's folder"
+    )
+
+    machine = parser.add_argument_group("machine")
+    add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
+    add(
+        machine,
+        "export_optuna",
+        "at the end, write Optuna studies into this SQLite file, for its dashboard",
+        metavar="FILE",
+    )
+    add(machine, "device", "cpu, cuda, cuda:1, ... or auto")
+    add(machine, "threads", "CPU threads", int)
+    add(machine, "prefix_cache_mb", "memory for what candidates that begin alike share; 0 switches it off", int)
+    machine.add_argument(
+        "--no-compile", dest="compile", action="store_false", help="run neurons uncompiled and all convolutions dense"
+    )
+    return parser
+
+
+def parse_search(args: Sequence[str]) -> Config:
+    """The configuration that the arguments of ``search`` spell.
+
+    Raises:
+        OptionError: an unknown option, or a value that breaks its rule.
+    """
+    return _config(vars(search_parser().parse_args(args)))
+
+
+def parse_sweep(args: Sequence[str]) -> tuple[Config, list[str], list[str], list[int]]:
+    """What all runs of a sweep share, its spaces, data sets and seeds.
+
+    Raises:
+        OptionError: as ``parse_search``.
+    """
+    found = vars(search_parser(sweep=True).parse_args(args))
+    seeds, grid = found.pop("seeds"), [list(dict.fromkeys(found.pop(name))) for name in ("space", "data")]
+    found.pop("table_blanks", None)
+    if not re.fullmatch(r"\d{1,19}(,\d{1,19})*", seeds, re.ASCII):
+        raise OptionError(f"--seeds {seeds!r}: write numbers with commas, e.g. --seeds 0,1,2")
+    others = {name: getattr(SWEEP, name) for name in NOT_OF_A_SWEEP}
+    numbers = list(dict.fromkeys(map(int, seeds.split(","))))
+    for number in numbers:
+        config = _config(others | {"table_blanks": ""} | found | {"seed": number})
+    return config, *grid, numbers
+
+
+def _config(found: dict[str, Any]) -> Config:
+    for option in ("max", "min"):
+        for text in found[option]:
+            if text.count("=") != 1:
+                raise OptionError(f"--{option} {text!r}: write --{option} COLUMN=NUMBER, e.g. --{option} energy_nj=500")
+    constraints = ["<=".join(text.rsplit("=", 1)) for text in found.pop("max")]
+    constraints += [">=".join(text.rsplit("=", 1)) for text in found.pop("min")]
+    default = Config()
+    idle = [name for name in WORKERS if name not in ("runner", "log") and found[name] != getattr(default, name)]
+    if found["runner"] == default.runner and idle and found["train_workers"] == 1:
+        raise OptionError(f"{flag(idle[0])} {found[idle[0]]} is for several workers: add --runner ray, or drop it")
+    if found["log"] != default.log and found["runner"] != "tune":
+        raise OptionError(f"--log {found['log']} is of trainings by Ray Tune: give --runner tune, too, or drop it")
+    for name in ("objectives", "reference", "fidelities", "table_blanks"):
+        found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
+    return Config(constraints=tuple(constraints), **found)
