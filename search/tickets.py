@@ -6,7 +6,7 @@ A ticket stands in ``finalists/N/tickets/NAME``; till then what its making resum
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from results.tickets import ticket_name
 from search.config import Config, from_json
 from search.finalists import is_stored, layer_rows
 from search.job import config_space, held, load_config_task, make_device, make_setting
-from search.progress import stages
+from search.progress import Stage, stages
 from search.run import check_data, publish
 from search.wish import Wish
 from spaces.candidate import Candidate
@@ -38,8 +38,6 @@ from spaces.errors import OptionError, RunError
 from spaces.files import write_atomic
 from spaces.seeds import derive, torch_generator
 from spaces.weights import inherit
-
-Stage = Callable[[str, str], Callable[[int, int], None]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,15 +31,29 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+def sides() -> dict[str, np.ndarray]:
+    """Two classes of 8x8 images, bright on the left or on the right: 128 to train, 32 to test."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(160) % 2
+    images = rng.integers(0, 80, (160, 8, 8)).astype(np.uint8)
+    images[labels == 0, :, :4] += 120
+    images[labels == 1, :, 4:] += 120
+    return {"x_train": images[:128], "y_train": labels[:128], "x_test": images[128:], "y_test": labels[128:]}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """An .npz of two classes of 8x8 images."""
+    path = tmp_path_factory.mktemp("data") / "sides.npz"
+    np.savez(path, **sides())
+    return path
+
+
 @pytest.fixture(scope="session")
 def task():
     """Two classes of 8x8 images, bright on the left or on the right: 96 to train, 32 to validate, 32 to test."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(160) % 2
-    images = rng.integers(0, 80, (160, 8, 8, 1)).astype(np.uint8)
-    images[labels == 0, :, :4] += 120
-    images[labels == 1, :, 4:] += 120
-    raw = RawData(x_train=images[:128], y_train=labels[:128], x_test=images[128:], y_test=labels[128:])
+    found = sides()
+    raw = RawData(**found | {name: found[name][..., None] for name in ("x_train", "x_test")})
     return build_task(raw, name="sides", val_samples=32)
 
 

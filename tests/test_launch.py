@@ -31,19 +31,6 @@ SMALL += ["--head-gain", "4"]  # twelve features alone would hardly reach the th
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """An .npz of two classes of 8x8 images."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(160) % 2
-    images = rng.integers(0, 80, (160, 8, 8)).astype(np.uint8)
-    images[labels == 0, :, :4] += 120
-    images[labels == 1, :, 4:] += 120
-    path = tmp_path_factory.mktemp("data") / "sides.npz"
-    np.savez(path, x_train=images[:128], y_train=labels[:128], x_test=images[128:], y_test=labels[128:])
-    return path
-
-
-@pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     """A run that nothing interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"

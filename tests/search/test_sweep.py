@@ -146,19 +146,6 @@ def test_there_is_room_for_half_and_for_the_front(rows):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """An .npz of two classes of 8x8 images."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(160) % 2
-    images = rng.integers(0, 80, (160, 8, 8)).astype(np.uint8)
-    images[labels == 0, :, :4] += 120
-    images[labels == 1, :, 4:] += 120
-    path = tmp_path_factory.mktemp("data") / "sides.npz"
-    np.savez(path, x_train=images[:128], y_train=labels[:128], x_test=images[128:], y_test=labels[128:])
-    return path
-
-
-@pytest.fixture(scope="module")
 def here(data, tmp_path_factory):
     """A sweep over two seeds in this process, one after the other."""
     out = tmp_path_factory.mktemp("sweeps") / "here"

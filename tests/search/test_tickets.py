@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -31,19 +30,6 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--width", "3", "--timesteps", "3", "--candidates", "4", "--supernet-epochs", "2", "--finalists", "1"]
 SMALL += ["--finalist-epochs", "2", "--batch-size", "16", "--threads", "1", "--no-compile", "--head-gain", "4"]
 PRUNE = ["--floor", "0.1", "--threads", "1"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """An .npz of two classes of 8x8 images."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(160) % 2
-    images = rng.integers(0, 80, (160, 8, 8)).astype(np.uint8)
-    images[labels == 0, :, :4] += 120
-    images[labels == 1, :, 4:] += 120
-    path = tmp_path_factory.mktemp("data") / "sides.npz"
-    np.savez(path, x_train=images[:128], y_train=labels[:128], x_test=images[128:], y_test=labels[128:])
-    return path
 
 
 @pytest.fixture(scope="module")
