@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.counting import LayerCount, counting
-from evaluators.evaluation import BATCH, Answers, Evaluation, calibration_batches, renewing_statistics
+from evaluators.evaluation import Answers, Evaluation, calibration_batches, evaluation_batch, renewing_statistics
 from evaluators.packing import Packed, pack, unpack
 from evaluators.tasks.task import Split, Task, batches
 from spaces.blanks import blanks_in
@@ -155,7 +155,7 @@ def evaluate_from(
     pauses = [len(split) / 8, len(split) / 4, len(split) / 2, len(split)]
     counted: dict[int, tuple[LayerCount, ...]] = {}  # samples seen -> counts of what is run here
     order = torch_generator(seed, "evaluation")
-    stream = batches(task, split, batch_size=BATCH, device=device, generator=order)
+    stream = batches(task, split, batch_size=evaluation_batch(device), device=device, generator=order)
     with counting(network) as counter:
         for number, (images, labels) in enumerate(stream):
             answers.add(run(network.start(images) if start is None else unpack(known.validation[number]), 1), labels)

@@ -35,7 +35,7 @@ def initialise(
 
     Args:
         network: a network made of this module's layers.
-        generator: source of randomness, on the CPU.
+        generator: source of randomness, on the CPU wherever the network is, so that a device changes nothing.
         norm_scale: initial scale of every normalisation. Above 1 more membranes reach the threshold at the start, which
             is the idea of tdBN (Zheng et al., AAAI 2021).
         head_gain: gain of linear layers, which no normalisation follows.
@@ -53,9 +53,15 @@ def initialise(
             done.add(id(module.weight))
             gain = head_gain if isinstance(module, Linear) else 1.0
             bound = gain / math.sqrt(module.weight[0].numel())
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            drawn = torch.empty_like(module.weight, device="cpu", requires_grad=False)
+            _set(module.weight, nn.init.uniform_(drawn, -bound, bound, generator=generator))
             if identity and isinstance(module, Conv) and not first:
                 _add_identity(module.weight)
+
+
+@torch.no_grad()
+def _set(weight: Tensor, values: Tensor) -> None:
+    weight.copy_(values)
 
 
 @torch.no_grad()

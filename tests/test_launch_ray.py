@@ -33,7 +33,7 @@ def lines(run):
 
 def left():
     """Processes that our command began, after what time they need to end."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 150
     while (found := _marked()) and time.monotonic() < end:
         time.sleep(0.1)
     return found

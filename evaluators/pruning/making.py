@@ -194,7 +194,7 @@ def kept_masks(making: Making, name: str, find: Callable[[], tuple[Masks, dict[s
     if kept is None:
         masks, facts = find()
         save_tensors(path, masks, {"match": making.match, "facts": json.dumps(facts)})
-        return masks, facts
+        return {name: mask.cpu() for name, mask in masks.items()}, facts  # as they are once they are read
     return kept[0], json.loads(kept[1]["facts"])
 
 

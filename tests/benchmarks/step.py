@@ -5,7 +5,8 @@
 The network is AutoSNN's published cell. Contenders take turns in one process, so that a machine that speeds up or slows
 down does so for all; a figure is the median over rounds. ``relu`` is our network with ReLU in place of neurons: what no
 spiking network of this shape on dense kernels can beat. Peak memory is that of a process of its own a contender, above
-what it holds before its first step. Packages that are not installed are left out.
+what it holds before its first step; on a GPU it is what PyTorch held there. Packages that are not installed are left
+out.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from spaces.weights import initialise
 
 SPEC = TaskSpec(channels=3, height=32, width=32, classes=10)
 Step = Callable[[Tensor, Tensor], None]
+OURS = ("ours", "relu", "loop")
 
 
 def ours(width: int, timesteps: int, *, compiled: bool = True) -> nn.Module:
@@ -94,7 +96,7 @@ class Published(nn.Module):
 
 
 def spikingjelly(width: int, timesteps: int) -> nn.Module:
-    """Out of spikingjelly's layers, multi-step mode."""
+    """Out of spikingjelly's layers, multi-step mode; it takes its kernels for GPUs where it runs on one."""
     from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
     def make() -> nn.Module:
@@ -166,12 +168,13 @@ CONTENDERS: dict[str, Callable[[int, int], nn.Module]] = {
 }
 
 
-def steps_of(network: nn.Module, precision: str) -> dict[str, Step]:
-    """A training step and an inference step of a network."""
+def steps_of(network: nn.Module, precision: str, device: str) -> dict[str, Step]:
+    """A training step and an inference step of a network, on a device."""
+    network.to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
 
     def forward(images: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             return network(images).float().mean(0)
 
     def train(images: Tensor, labels: Tensor) -> None:
@@ -188,47 +191,61 @@ def steps_of(network: nn.Module, precision: str) -> dict[str, Step]:
     return {"train": train, "infer": infer}
 
 
-def batch(size: int) -> tuple[Tensor, Tensor]:
+def batch(size: int, device: str) -> tuple[Tensor, Tensor]:
     """Random images, channels last, and labels."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(size, 3, 32, 32, generator=generator).contiguous(memory_format=torch.channels_last)
-    return images, torch.randint(10, (size,), generator=generator)
+    return images.to(device), torch.randint(10, (size,), generator=generator).to(device)
 
 
-def race(names: list[str], width: int, timesteps: int, size: int, precision: str, rounds: int) -> dict[str, dict]:
+def now(device: str) -> float:
+    """Seconds, once the device has done what it was told."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def race(
+    names: list[str], width: int, timesteps: int, size: int, precision: str, rounds: int, device: str
+) -> dict[str, dict]:
     """Images a second of each contender at a training and an inference step: the median over rounds."""
-    data = batch(size)
-    steps = {name: steps_of(CONTENDERS[name](width, timesteps), precision) for name in names}
+    data = batch(size, device)
+    steps = {name: steps_of(CONTENDERS[name](width, timesteps), precision, device) for name in names}
     seconds: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in steps[name]} for name in names}
     for number in range(rounds + 2):  # two rounds to compile and warm up
         for kind in ("train", "infer"):
             for name in names if number % 2 else reversed(names):
-                start = time.perf_counter()
+                start = now(device)
                 steps[name][kind](*data)
                 if number > 1:
-                    seconds[name][kind].append(time.perf_counter() - start)
+                    seconds[name][kind].append(now(device) - start)
     return {
         name: {kind: size / statistics.median(taken) for kind, taken in kinds.items()}
         for name, kinds in seconds.items()
     }
 
 
-def peak(name: str, width: int, timesteps: int, size: int, precision: str) -> float:
+def peak(name: str, width: int, timesteps: int, size: int, precision: str, device: str) -> float:
     """Peak memory in MiB of a training step, above what the process held before it."""
     command = [sys.executable, __file__, "--peak", name, "--width", str(width), "--timesteps", str(timesteps)]
-    command += ["--batch", str(size), "--precision", precision]
+    command += ["--batch", str(size), "--precision", precision, "--device", device]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(found.stdout.split()[-1])
 
 
-def own_peak(name: str, width: int, timesteps: int, size: int, precision: str) -> float:
+def own_peak(name: str, width: int, timesteps: int, size: int, precision: str, device: str) -> float:
     """Peak of this process over one training step; an earlier, tiny one has compiled what is to be compiled."""
-    step = steps_of(CONTENDERS[name](width, timesteps), precision)["train"]
-    step(*batch(5))  # large enough to be compiled
+    step = steps_of(CONTENDERS[name](width, timesteps), precision, device)["train"]
+    step(*batch(5, device))  # large enough to be compiled
     gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        step(*batch(size, device))
+        return (torch.cuda.max_memory_allocated() - held) / 2**20
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (Linux)
     before = _status("VmRSS")
-    step(*batch(size))
+    step(*batch(size, device))
     return (_status("VmHWM") - before) / 1024
 
 
@@ -245,6 +262,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--precision", nargs="+", default=["fp32"], choices=["fp32", "bf16"])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--growth", action="store_true", help="also: cost against T and against the batch, ours")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path)
@@ -252,15 +270,16 @@ def main() -> None:
     torch.set_num_threads(1)
     shape = (options.width, options.timesteps, options.batch)
     if options.peak:
-        print(own_peak(options.peak, *shape, options.precision[0]))
+        print(own_peak(options.peak, *shape, options.precision[0], options.device))
         return
-    names = [n for n in CONTENDERS if n not in ("spikingjelly", "snntorch") or find_spec(n)]
+    names = [name for name in CONTENDERS if name in OURS or find_spec(name)]
+    where = torch.cuda.get_device_name() if options.device == "cuda" else "one thread"
     results: dict[str, object] = {"shape": shape}
-    print(f"AutoSNN cell, C = {shape[0]}, T = {shape[1]}, batch {shape[2]}, 3x32x32, one thread; images/s")
+    print(f"AutoSNN cell, C = {shape[0]}, T = {shape[1]}, batch {shape[2]}, 3x32x32, {where}; images/s")
     print(f"{'':<24}{'train':>9}{'/ relu':>8}{'infer':>9}{'/ relu':>8}{'peak MiB':>10}{'/ relu':>8}")
     for precision in options.precision:
-        found = race(names, *shape, precision, options.rounds)
-        peaks = {name: peak(name, *shape, precision) for name in names}
+        found = race(names, *shape, precision, options.rounds, options.device)
+        peaks = {name: peak(name, *shape, precision, options.device) for name in names}
         results[precision] = {name: found[name] | {"peak_mib": peaks[name]} for name in names}
         for name in names:
             row, floor = found[name], found["relu"]
@@ -276,7 +295,7 @@ def main() -> None:
             **{f"T = {t}": (t, options.batch) for t in (2, 4, 8, 16)},
             **{f"batch {b}": (options.timesteps, b) for b in (8, 16, 32, 64)},
         }.items():
-            row = race(["ours"], options.width, timesteps, size, "fp32", 3)["ours"]
+            row = race(["ours"], options.width, timesteps, size, "fp32", 3, options.device)["ours"]
             growth[label] = {kind: 1e3 / rate / timesteps for kind, rate in row.items()}
             train, infer = growth[label].values()
             print(f"{label:<12} ms an image and time step: train {train:.2f}, infer {infer:.2f}")

@@ -47,7 +47,7 @@ def smaller(task: Task, size: int) -> Task:
 
 def measured(setting: Setting, network: nn.Module) -> dict[str, Any]:
     """Accuracy on the test split, and counts a sample."""
-    found = evaluate(network, setting.task, setting.task.test)
+    found = evaluate(network, setting.task, setting.task.test, device=setting.device)
     counts = found.counts
     figures = {
         "spikes": counts.mean("spikes"),
@@ -68,7 +68,14 @@ def run(setting: Setting, options: argparse.Namespace, seed: int, home: Path) ->
 
     plan = replace(setting.recipe.plan, epochs=options.epochs, time_schedule=())
     making = Making(
-        build=build, task=setting.task, plan=plan, seed=seed, folder=home, match=str(options), rewind=options.rewind
+        build=build,
+        task=setting.task,
+        plan=plan,
+        seed=seed,
+        folder=home,
+        match=str(options),
+        device=setting.device,
+        rewind=options.rewind,
     )
     network, _, cost = dense(making)
     rows = [{"seed": seed, "method": "dense", "sparsity": 0.0, "train": asdict(cost)} | measured(setting, network)]

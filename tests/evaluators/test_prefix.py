@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators import evaluation as evaluation_module
-from evaluators import prefix as prefix_module
 from evaluators.packing import pack, unpack
 from evaluators.prefix import PrefixCache, segments
 from evaluators.supernet import score_from_supernet, train_supernet
@@ -39,7 +38,7 @@ def draws(setting, n):
 def test_scores_are_the_same_to_the_bit(setting, supernet, monkeypatch, megabytes, batch):
     monkeypatch.setattr(evaluation_module, "CALIBRATION_BATCH", 40)  # three batches of calibration
     one = replace(setting, recipe=replace(setting.recipe, recalibration_samples=96))
-    monkeypatch.setattr(prefix_module, "BATCH", batch)
+    monkeypatch.setattr(evaluation_module, "CPU_BATCH", batch)
     cache = PrefixCache(megabytes)
     for candidate in draws(setting, 25):
         cached = score_from_supernet(one, supernet, candidate, cache=cache)
@@ -122,7 +121,7 @@ def test_odd_tensors_survive_packing(x):
 
 @pytest.mark.parametrize("share", [8, 4, 2, 1])
 def test_stopped_early_it_is_the_same_with_and_without_the_cache(setting, supernet, monkeypatch, share):
-    monkeypatch.setattr(prefix_module, "BATCH", 4)
+    monkeypatch.setattr(evaluation_module, "CPU_BATCH", 4)
     total = len(setting.task.validation)
     asked = []
 
