@@ -65,7 +65,7 @@ def train_alone(setting: Setting, candidate: Candidate, *, seed: int, epochs: in
     fit(network, setting.task, plan, seed=derive(seed, "alone"), device=setting.device)
     seconds = time.perf_counter() - start
     validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
-    score = score_of(setting, network, validation, fidelity="trained", seconds=seconds)
+    score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
     test = evaluate(network, setting.task, setting.task.test, device=setting.device)
     row = {name: getattr(score, name) for name in FIGURES}
     return row | {"test_accuracy": test.accuracy, "seconds": seconds}
