@@ -156,7 +156,7 @@ def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
     Args:
         training: how; all nodes must see where its checkpoints lie.
         cluster: workers; ``retries`` is how often a training goes on elsewhere after its worker was lost.
-        log: ``tensorboard`` or ``mlflow`` for Ray's own callbacks, which write below ``tensorboard/`` or ``mlflow/`` of
+        log: ``tensorboard`` or ``mlflow`` for Ray's own callbacks, which write to ``tensorboard/`` or ``mlflow.db`` in
             the run folder; or ``none``.
 
     Raises:
@@ -236,7 +236,7 @@ def _loggers(log: str, folder: Path) -> list[tune.Callback]:
             import mlflow  # noqa: F401
             from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-            return [MLflowLoggerCallback(tracking_uri=(folder / "mlflow").as_uri(), experiment_name=folder.name)]
+            return [MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", experiment_name=folder.name)]
     except ImportError as error:
         package = "tensorboardX" if log == "tensorboard" else "mlflow"
         raise RunError(f"--log {log}: package {package!r} is not installed: pip install {package}") from error
