@@ -13,8 +13,8 @@ from evaluators.checkpoint import Place, drop, join, own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate
-from evaluators.pruning.masks import attach, detach
-from evaluators.pruning.rules import Rule, full, gradual
+from evaluators.pruning.masks import detach
+from evaluators.pruning.rules import Rule, begin_gradual
 from evaluators.setting import Setting
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, SILENT, build_alone, failure, score_of, set_initial
 from evaluators.training import Epoch, Plan, fit
@@ -121,7 +121,7 @@ def train(
         checkpoint=checkpoint_of(finalist, training),
         match=training.match,
         on_step=on_step,
-        after_step=_pruning(network, candidate),
+        after_step=pruned_as_asked(network, candidate),
     )
     validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
     seconds = finalist.seconds + time.perf_counter() - start
@@ -130,12 +130,11 @@ def train(
     return Trained(network=network, curve=curve, validation=validation, score=training.goal.judge(score))
 
 
-def _pruning(network: nn.Module, candidate: Candidate) -> Rule:
+def pruned_as_asked(network: nn.Module, candidate: Candidate) -> Rule:
     """How a candidate with a sparsity gets its ticket: by gradual magnitude pruning while it trains."""
     if not (sparsity := asked_sparsity(candidate)):
         return lambda step, total, optimiser: None
-    attach(network, full(network))
-    return gradual(network, sparsity, PRUNING)
+    return begin_gradual(network, sparsity, PRUNING)
 
 
 Carry = Callable[[Sequence[Finalist], int], Iterator[Score]]

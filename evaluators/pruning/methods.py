@@ -43,8 +43,8 @@ from evaluators.pruning.masks import (
 )
 from evaluators.pruning.rules import (
     begin_bits,
+    begin_gradual,
     begin_spines,
-    gradual,
     layerwise,
     random_scores,
     regrowing,
@@ -235,9 +235,7 @@ def gmp(making: Making, targets: Sequence[float]) -> Iterator[Ticket]:
     """Gradual magnitude pruning, see ``gradual``: one training, in which weights go."""
     for sparsity in targets:
         network = making.build()
-        attach(network, one_shot(network, 0.0, replace(making.pruning, floor=0.0)))
-        begin_bits(network, making.weight_bits)
-        rule = gradual(network, check_sparsity(sparsity), making.pruning, making.weight_bits)
+        rule = begin_gradual(network, sparsity, making.pruning, making.weight_bits)
         yield _while_training(making, "gmp", sparsity, network, rule)
 
 

@@ -14,7 +14,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from evaluators.pruning.masks import Masks, Pruning, attach, hold, masks_of, one_shot, owner, prunable
+from evaluators.pruning.masks import (
+    Masks,
+    Pruning,
+    attach,
+    check_sparsity,
+    hold,
+    masks_of,
+    one_shot,
+    owner,
+    prunable,
+)
 from spaces.neurons.neuron import Neuron
 
 Rule = Callable[[int, int, torch.optim.Optimizer], None]
@@ -47,6 +57,13 @@ def gradual(network: nn.Module, sparsity: float, pruning: Pruning, bits: int | N
         commit(network, bits)
 
     return rule
+
+
+def begin_gradual(network: nn.Module, sparsity: float, pruning: Pruning, bits: int | None = None) -> Rule:
+    """Puts full masks into a network, and weights of few bits where these are asked for; the rule prunes gradually."""
+    attach(network, one_shot(network, 0.0, replace(pruning, floor=0.0)))
+    begin_bits(network, bits)
+    return gradual(network, check_sparsity(sparsity), pruning, bits)
 
 
 def regrowing(network: nn.Module, bits: int | None = None) -> Rule:

@@ -25,6 +25,7 @@ from evaluators.setting import Setting
 from evaluators.supernet import build_alone, score_from_supernet, score_of, set_initial, train_supernet
 from evaluators.training import fit
 from results.trust import agreement
+from search.finalists import pruned_as_asked
 from search.job import config_space, load_config_task, make_setting
 from spaces.candidate import Candidate
 from spaces.files import write_atomic
@@ -62,7 +63,8 @@ def train_alone(setting: Setting, candidate: Candidate, *, seed: int, epochs: in
     network = build_alone(setting, candidate)
     set_initial(network, setting.recipe, torch_generator(seed, "alone", "weights"))
     plan = replace(setting.recipe.plan, epochs=epochs, time_schedule=())
-    fit(network, setting.task, plan, seed=derive(seed, "alone"), device=setting.device)
+    rule = pruned_as_asked(network, candidate)
+    fit(network, setting.task, plan, seed=derive(seed, "alone"), device=setting.device, after_step=rule)
     seconds = time.perf_counter() - start
     validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
