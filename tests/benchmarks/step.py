@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--precision", nargs="+", default=["fp32"], choices=["fp32", "bf16"])
+    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--growth", action="store_true", help="also: cost against T and against the batch, ours")
@@ -272,7 +273,8 @@ def main() -> None:
     if options.peak:
         print(own_peak(options.peak, *shape, options.precision[0], options.device))
         return
-    names = [name for name in CONTENDERS if name in OURS or find_spec(name)]
+    asked = {*options.contenders, "relu"}
+    names = [name for name in CONTENDERS if name in asked and (name in OURS or find_spec(name))]
     where = torch.cuda.get_device_name() if options.device == "cuda" else "one thread"
     results: dict[str, object] = {"shape": shape}
     print(f"AutoSNN cell, C = {shape[0]}, T = {shape[1]}, batch {shape[2]}, 3x32x32, {where}; images/s")

@@ -1,0 +1,98 @@
+"""Every benchmark runs, at a size at which its figures mean nothing; these are measured, never asserted."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+HOME = Path(__file__).parent / "benchmarks"
+TINY = [
+    "--width",
+    "4",
+    "--timesteps",
+    "2",
+    "--supernet-epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--no-compile",
+    "--head-gain",
+    "8",
+]
+OPTIONS = {
+    "cluster": ["simulate", "--workers", "4", "--candidates", "40", "--batch", "20", "--space", "autosnn"],
+    "halves": ["--seeds", "1", "--candidates", "6", "--batch", "3", "--samplers", "dual,random", "--", *TINY, "DATA"],
+    "neurons": ["--rounds", "1", "--pixels", "4", "--channels", "8", "--batch", "2", "--neurons", "plif", "--eager"],
+    "pruned": ["--repeats", "1", "--size", "8", "--batch", "2", "--", "--width", "8", "--timesteps", "2"],
+    "ranking": [
+        *["--epochs", "1", "--candidates", "3", "--variants", "default", "--out", "OUT"],
+        *["--", *TINY, "--search-sparsity", "0.5", "DATA"],
+    ],
+    "schedule": [
+        *["--schedules", "full", "1:0.5", "--epochs", "1", "--seeds", "0", "--candidates", "2"],
+        *["--", *TINY, "DATA"],
+    ],
+    "scoring": ["--untrained", "--", *TINY, "--candidates", "4", "--batch", "2", "DATA"],
+    "search": ["--samplers", "dual,random", "--seeds", "1", "--candidates", "10", "TABLE"],
+    "step": [
+        "--contenders",
+        "ours",
+        "relu",
+        "--rounds",
+        "1",
+        "--width",
+        "4",
+        "--timesteps",
+        "2",
+        "--batch",
+        "4",
+        "--json",
+        "OUT",
+    ],
+    "suggest": ["--samplers", "nsga2", "--candidates", "20", "--blanks", "4", "--batches", "2", "--repeats", "1"],
+    "supernet": ["--epochs", "1", "--seeds", "0", "--candidates", "2", "--train-samples", "100"],
+    "tickets": [
+        *["--epochs", "1", "--seeds", "0", "--imp", "0.3", "--random", "0.3", "--early", "0.3", "--out", "OUT"],
+        *["--", *TINY, "DATA"],
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Accuracy and cost of every cell of spikenas-bench's first two edges, the others being skips."""
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    rng = np.random.default_rng(0)
+    lines = ["op_e01,op_e02,op_e03,op_e12,op_e13,op_e23,val_acc_last,test_acc,synops_M"]
+    for first in range(5):
+        for second in range(5):
+            numbers = ",".join(f"{x:.3f}" for x in (80 + 9 * rng.random(), 80 + 9 * rng.random(), 900 * rng.random()))
+            lines.append(f"{first},{second},1,1,1,1,{numbers}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_none_is_forgotten():
+    shared = {"options", "walk"}
+    assert {path.stem for path in HOME.glob("*.py")} - shared == set(OPTIONS)
+
+
+@pytest.mark.filterwarnings("default")  # other packages' own
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_benchmark_runs(name, data, table, tmp_path, monkeypatch, capsys):
+    places = {"DATA": ["--data", str(data)], "OUT": [str(tmp_path / "out.json")], "TABLE": ["--table", str(table)]}
+    if name == "search":
+        places["TABLE"] += ["--space", "table", "--blanks", "op_e01,op_e02"]
+    given = [part for option in OPTIONS[name] for part in places.get(option, [option])]
+    monkeypatch.setattr(sys, "argv", [name, *given])
+    monkeypatch.setattr(sys, "path", [str(HOME), *sys.path])
+    try:
+        runpy.run_path(str(HOME / f"{name}.py"), run_name="__main__")
+    finally:
+        for module in ("options", "walk"):
+            sys.modules.pop(module, None)
+        torch.set_num_threads(1)
+    assert capsys.readouterr().out.strip()
