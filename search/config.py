@@ -70,7 +70,7 @@ class Config:
     kernel_init: str = "identity"
     recalibration_samples: int = 128
     prefix_cache_mb: int = 512
-    sampler: str = "evolution"
+    sampler: str = "auto"
     spike_weight: float = -0.08
     objectives: tuple[str, ...] = ("accuracy", "spikes", "energy_nj")
     constraints: tuple[str, ...] = ()

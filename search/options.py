@@ -203,9 +203,9 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(
         search,
         "sampler",
-        "dual (Bayesian optimisation, structure and dynamics in turn), joint (the same over all blanks), evolution "
-        "(AutoSNN's: on accuracy and spikes; in a table by rank), local (Pareto local search), nsga2, tpe, random; or "
-        "auto (by space and budget)",
+        "auto (by space and budget: it says what it took), dual (Bayesian optimisation, structure and dynamics in "
+        "turn), joint (the same over all blanks), evolution (AutoSNN's: on accuracy and spikes; in a table by rank), "
+        "local (Pareto local search), nsga2, tpe or random",
     )
     add(search, "spike_weight", "evolution's fitness is accuracy * (spikes / mean spikes) ** X", float)
     add(search, "candidates", "stop after scoring this many", int)

@@ -27,7 +27,7 @@ from spaces.neurons.neuron import NEURONS
 ROOT = Path(__file__).parents[1]
 SMALL = ["--width", "3", "--timesteps", "2", "--candidates", "12", "--batch", "5", "--supernet-epochs", "3"]
 SMALL += ["--finalists", "2", "--finalist-epochs", "2", "--batch-size", "16", "--threads", "1", "--no-compile"]
-SMALL += ["--head-gain", "4"]  # twelve features alone would hardly reach the threshold
+SMALL += ["--sampler", "evolution", "--head-gain", "4"]  # twelve features alone would hardly reach the threshold
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,19 @@ import launch
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--width", "3", "--timesteps", "2", "--candidates", "30", "--batch", "15", "--supernet-epochs", "1"]
-SMALL += ["--finalists", "0", "--batch-size", "16", "--threads", "1", "--no-compile", "--head-gain", "4"]
+SMALL += [
+    "--sampler",
+    "evolution",
+    "--finalists",
+    "0",
+    "--batch-size",
+    "16",
+    "--threads",
+    "1",
+    "--no-compile",
+    "--head-gain",
+    "4",
+]
 RAY = ["--runner", "ray", "--object-store-mb", "100"]
 TOKEN = f"spikefront-test-{uuid.uuid4()}"
 

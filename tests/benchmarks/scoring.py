@@ -23,6 +23,7 @@ from results.ledger import Ledger
 from search.job import config_space, load_config_task, make_goal, make_setting
 from search.loop import Budget, in_process, search
 from search.samplers import SAMPLERS
+from search.samplers.auto import AUTO
 from spaces import lookup
 from spaces.candidate import Candidate, Score
 from spaces.seeds import torch_generator
@@ -63,7 +64,8 @@ def main() -> None:
 
     scores: list[Score] = []
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "ledger.jsonl") as ledger:
-        sampler, budget = lookup(SAMPLERS, "sampler", config.sampler), Budget(candidates=config.candidates)
+        name = "evolution" if config.sampler == AUTO else config.sampler
+        sampler, budget = lookup(SAMPLERS, "sampler", name), Budget(candidates=config.candidates)
         search(space, ledger, sampler, in_process(score), goal=make_goal(config), budget=budget, seed=config.seed)
     samples, threads = len(task.validation), torch.get_num_threads()
     print(f"{len(seconds['one by one'])} candidates of {space.name}, C = {config.width}, T = {config.timesteps}, on")

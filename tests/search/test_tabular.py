@@ -48,7 +48,8 @@ def table(tmp_path_factory):
 
 
 def options(table, *more):
-    return ["--table", str(table), "--table-blanks", "a,b,kernel", *GOAL, "--batch", "4", "--candidates", "22", *more]
+    asked = ["--table", str(table), "--table-blanks", "a,b,kernel", *GOAL, "--sampler", "evolution"]
+    return [*asked, "--batch", "4", "--candidates", "22", *more]
 
 
 @pytest.fixture(scope="module")
@@ -186,9 +187,7 @@ def test_a_table_that_moved_is_taken_and_one_that_changed_is_not(whole, table, t
     changed = write(tmp_path / "changed.csv", [row | {"note": "y"} for row in rows()])
     assert "SHA-256" in error_of(capsys, ["resume", str(out), "--table", str(changed)])
     assert "data_sha256" in error_of(capsys, [*options(changed), "--out", str(out)])
-    assert "table_blanks" in error_of(
-        capsys, ["--table", str(table), "--table-blanks", "a,kernel,b", *GOAL, "--batch", "4", "--out", str(out)]
-    )
+    assert "table_blanks" in error_of(capsys, [*options(table), "--table-blanks", "a,kernel,b", "--out", str(out)])
     moved.unlink()
     assert "is not there" in error_of(capsys, ["resume", str(out), "--table", str(moved)])
     assert launch.main(["report", str(out)]) == 0  # needs no table
@@ -278,7 +277,10 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
     ("args", "words"),
     [
         (["--table-blanks", "a,b,kernel"], "COLUMN:max,COLUMN:min of its columns of numbers: val, cost"),
-        (["--table-blanks", "a", *GOAL, "--fidelities", "0.5:val=cost"], "with --fidelities take dual, joint, auto"),
+        (
+            ["--table-blanks", "a", *GOAL, "--sampler", "tpe", "--fidelities", "0.5:val=cost"],
+            "with --fidelities take dual, joint, auto",
+        ),
         (["--table-blanks", "a", *GOAL, "--sampler", "dual", "--fidelities", "0.5:val=hal"], "unknown column 'hal'"),
         (["--table-blanks", "a", "--objectives", "val"], "say which way is better, val:max or val:min"),
         (["--table-blanks", "a", "--objectives", "vall:max"], "did you mean 'val'?"),
