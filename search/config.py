@@ -121,6 +121,11 @@ class Config:
                 raise OptionError(f"{flag(name)} {value} is out of range: give a finite number above 0")
         if not math.isfinite(self.spike_weight):
             raise OptionError(f"--spike-weight {self.spike_weight} is out of range: give a finite number, e.g. -0.08")
+        if self.spike_weight != type(self).spike_weight and self.sampler != "evolution":
+            raise OptionError(
+                f"--spike-weight {self.spike_weight:g} is of evolution's fitness, which --sampler {self.sampler} does "
+                "not use: add --sampler evolution, or drop it"
+            )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise OptionError(f"{flag(name)}: {unknown('value', getattr(self, name), choices)}")

@@ -303,6 +303,7 @@ def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
         (["serch"], "unknown verb 'serch' (did you mean 'search'?)"),
         (["--space", "autosn"], "unknown space 'autosn' (did you mean 'autosnn'?)"),
         (["--sampler", "evolutoin"], "did you mean 'evolution'?"),
+        (["--sampler", "auto", "--spike-weight", "-0.5"], "add --sampler evolution, or drop it"),
         (["--data", "digitz"], "did you mean 'digits'?"),
         (["--data", "nowhere/at/all.npz"], "nowhere/at/all.npz"),
         (["--objectives", "acuracy"], "did you mean 'accuracy'?"),
