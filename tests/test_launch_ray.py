@@ -67,7 +67,13 @@ def begin(args):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SPIKEFRONT_TEST": TOKEN}
     command = [sys.executable, "-W", "ignore", "launch.py", *args]
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # children of background jobs inherit "ignore"
     )
 
 
