@@ -21,6 +21,7 @@ def share_kernels(options: Iterable[nn.Module]) -> None:
         conv.weight = largest.setdefault((name, *conv.weight.shape[:2]), conv).weight
 
 
+@torch.no_grad()
 def initialise(
     network: nn.Module,
     generator: torch.Generator,
@@ -53,18 +54,12 @@ def initialise(
             done.add(id(module.weight))
             gain = head_gain if isinstance(module, Linear) else 1.0
             bound = gain / math.sqrt(module.weight[0].numel())
-            drawn = torch.empty_like(module.weight, device="cpu", requires_grad=False)
-            _set(module.weight, nn.init.uniform_(drawn, -bound, bound, generator=generator))
+            drawn = torch.empty_like(module.weight, device="cpu").uniform_(-bound, bound, generator=generator)
+            module.weight.copy_(drawn)
             if identity and isinstance(module, Conv) and not first:
                 _add_identity(module.weight)
 
 
-@torch.no_grad()
-def _set(weight: Tensor, values: Tensor) -> None:
-    weight.copy_(values)
-
-
-@torch.no_grad()
 def _add_identity(weight: Tensor) -> None:
     c_out, c_in, k, _ = weight.shape
     channels = torch.arange(c_out)

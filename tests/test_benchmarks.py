@@ -36,7 +36,10 @@ OPTIONS = {
         *["--", *TINY, "DATA"],
     ],
     "scoring": ["--untrained", "--", *TINY, "--candidates", "4", "--batch", "2", "DATA"],
-    "search": ["--samplers", "dual,random", "--seeds", "1", "--candidates", "10", "TABLE"],
+    "search": [
+        *["--samplers", "dual,random", "--seeds", "1", "--candidates", "10"],
+        *["--space", "table", "--blanks", "op_e01,op_e02", "TABLE"],
+    ],
     "step": [
         "--contenders",
         "ours",
@@ -84,8 +87,6 @@ def test_none_is_forgotten():
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_benchmark_runs(name, data, table, tmp_path, monkeypatch, capsys):
     places = {"DATA": ["--data", str(data)], "OUT": [str(tmp_path / "out.json")], "TABLE": ["--table", str(table)]}
-    if name == "search":
-        places["TABLE"] += ["--space", "table", "--blanks", "op_e01,op_e02"]
     given = [part for option in OPTIONS[name] for part in places.get(option, [option])]
     monkeypatch.setattr(sys, "argv", [name, *given])
     monkeypatch.setattr(sys, "path", [str(HOME), *sys.path])

@@ -19,19 +19,8 @@ from spaces.seeds import numpy_generator, torch_generator
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 SMALL = ["--device", "cuda", "--timesteps", "3", "--candidates", "6", "--batch", "3", "--supernet-epochs", "2"]
-SMALL += [
-    "--sampler",
-    "evolution",
-    "--finalists",
-    "1",
-    "--finalist-epochs",
-    "2",
-    "--batch-size",
-    "16",
-    "--no-compile",
-    "--head-gain",
-    "4",
-]
+SMALL += ["--finalists", "1", "--finalist-epochs", "2", "--batch-size", "16", "--no-compile", "--head-gain", "4"]
+SMALL += ["--sampler", "evolution"]
 
 
 @pytest.fixture(autouse=True)

@@ -17,19 +17,8 @@ import launch
 ROOT = Path(__file__).parents[1]
 CANDIDATES = 200  # so many that the quickest machine has some left when a signal comes
 SMALL = ["--width", "3", "--timesteps", "2", "--candidates", f"{CANDIDATES}", "--batch", "15", "--supernet-epochs", "1"]
-SMALL += [
-    "--sampler",
-    "evolution",
-    "--finalists",
-    "0",
-    "--batch-size",
-    "16",
-    "--threads",
-    "1",
-    "--no-compile",
-    "--head-gain",
-    "4",
-]
+SMALL += ["--finalists", "0", "--batch-size", "16", "--threads", "1", "--no-compile", "--head-gain", "4"]
+SMALL += ["--sampler", "evolution"]
 RAY = ["--runner", "ray", "--object-store-mb", "100"]
 TOKEN = f"spikefront-test-{uuid.uuid4()}"
 

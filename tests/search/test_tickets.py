@@ -28,19 +28,8 @@ from spaces.layers import Conv, Linear
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--width", "3", "--timesteps", "3", "--candidates", "4", "--supernet-epochs", "2", "--finalists", "1"]
-SMALL += [
-    "--sampler",
-    "evolution",
-    "--finalist-epochs",
-    "2",
-    "--batch-size",
-    "16",
-    "--threads",
-    "1",
-    "--no-compile",
-    "--head-gain",
-    "4",
-]
+SMALL += ["--finalist-epochs", "2", "--batch-size", "16", "--threads", "1", "--no-compile", "--head-gain", "4"]
+SMALL += ["--sampler", "evolution"]
 PRUNE = ["--floor", "0.1", "--threads", "1"]
 
 
