@@ -79,6 +79,7 @@ def run(setting: Setting, options: argparse.Namespace, seed: int, home: Path) ->
     )
     network, _, cost = dense(making)
     rows = [{"seed": seed, "method": "dense", "sparsity": 0.0, "train": asdict(cost)} | measured(setting, network)]
+    print(json.dumps(rows[0]), flush=True)
     for method, sparsities in options.methods.items():
         mine = making if method == "imp" else inside(making, method)
         for ticket in METHODS[method](mine, sparsities):
