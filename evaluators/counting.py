@@ -102,7 +102,7 @@ class Counter:
         name = self._names[module]
         self._order.setdefault(name, module)
         kinds = [kind_of(source) for source in inputs]
-        timed = _timed(output)
+        timed = leading(output)
         self._shapes[name] = tuple(output.shape[timed:])
         output.kind = module.emits(*kinds)
         if isinstance(module, Neuron):
@@ -116,11 +116,11 @@ class Counter:
         elif isinstance(module, Conv | Linear):
             self._tally(name, "dense", output.numel() * _weights(module)[0].numel())
             if kinds[0].spiking:
-                self._add_map(name, "sops", inputs[0], _timed(inputs[0]))
+                self._add_map(name, "sops", inputs[0], leading(inputs[0]))
                 self._tally(name, "inputs", inputs[0].numel())
             else:
-                self._inputs[name] = tuple(inputs[0].shape[_timed(inputs[0]) :])
-                self._tally(name, "presentations", _product(inputs[0].shape[: _timed(inputs[0])]))
+                self._inputs[name] = tuple(inputs[0].shape[leading(inputs[0]) :])
+                self._tally(name, "presentations", _product(inputs[0].shape[: leading(inputs[0])]))
         if isinstance(module, Norm) or getattr(module, "bias", None) is not None:
             self._tally(name, "biases", output.numel())
         if isinstance(module, Scale):
@@ -229,7 +229,7 @@ def describe(module: nn.Module) -> str:
     return names.get(type(module), type(module).__name__.lower())
 
 
-def _timed(tensor: Tensor) -> int:
+def leading(tensor: Tensor) -> int:
     """Leading dimensions that are not a position: 2 (T, B) for [T, B, C, H, W] and [T, B, F], 1 without time."""
     return 2 if tensor.dim() in (3, 5) else 1
 

@@ -103,6 +103,7 @@ class Config:
     candidate_timeout: float | None = None
     train_workers: int = 1
     train_epochs: int | None = None
+    proxy: str = "none"
     storage: str | None = None
     log: str = "none"
 
@@ -152,6 +153,8 @@ class Config:
             )
         if self.train_epochs is not None and self.table is not None:
             raise OptionError("a sweep trains its candidates, a table has their scores: drop --table")
+        if self.proxy != "none" and self.train_epochs is None:
+            raise OptionError(f"--proxy {self.proxy} is of a sweep: run launch.py sweep, or drop it")
         if self.table_blanks and self.table is None:
             raise OptionError("--table-blanks names columns of a table: give its file with --table")
         if self.table_blanks and self.space not in (None, "table"):
@@ -209,6 +212,7 @@ CHOICES = {
     "precision": ("fp32", "bf16"),
     "kernel_init": ("identity", "uniform"),
     "finalist_weights": ("inherited", "fresh"),
+    "proxy": ("none", "sahd", "naswot", "synflow"),
 }
 
 

@@ -109,6 +109,13 @@ def search_parser(*, sweep: bool = False) -> Parser:
         grid.add_argument("--seeds", default="0", metavar="A,B,...", help="seeds, one run each (default: 0)")
         about = "passes over the training split, for each candidate"
         grid.add_argument("--train-epochs", type=int, default=default.train_epochs, metavar="N", help=about)
+        grid.add_argument(
+            "--proxy",
+            default=default.proxy,
+            metavar="NAME",
+            help="sahd, naswot or synflow: a figure of the untrained network in place of its accuracy, by which half "
+            "of a batch is stopped before it is trained; the report tells how each of them ranked (default: none)",
+        )
 
     def add(
         group: argparse._ArgumentGroup, name: str, about: str, kind: type = str, metavar: str | None = None

@@ -4,7 +4,8 @@ The search's own loop asks a sampler for batches, and its runner is a training o
 So a sampler sees whole batches only, in the order that it asked for them, and what it says does not depend on who was
 faster. Within a batch rungs stop some early (``thin``): after epochs 1, 2, 4, ... the half of best non-dominated rank
 goes on, and all that nothing in the batch dominates. Who is stopped is a ``pruned`` outcome with what it had at that
-epoch, which no front holds and no sampler learns from.
+epoch, which no front holds and no sampler learns from. With ``--proxy`` there is a rung before the first epoch: all of
+a batch are looked at untrained (``evaluators.proxies``), and half go on by that proxy in place of accuracy.
 
 A run that is killed asks the same again: what is in the ledger is not asked for, what rungs measured is read, and what
 was trained goes on from its checkpoint, of its last epoch where it was at its end.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evaluators.checkpoint import drop
+from evaluators.proxies import score_by_proxies
 from results.folder import RunFolder
 from results.front import ranks
 from results.ledger import Ledger, Outcome
@@ -23,7 +25,7 @@ from results.table import front_numbers
 from search.config import Config
 from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
 from search.goal import Goal
-from search.halving import thin
+from search.halving import standing, thin
 from search.job import carried, held, prepare_setting
 from search.loop import Runner
 from search.progress import Stage
@@ -32,8 +34,10 @@ from search.samplers import SAMPLERS, Sampler
 from search.storage import place_of
 from spaces import lookup
 from spaces.candidate import METRICS, Candidate, Score
+from spaces.errors import OptionError
 from spaces.space import Space
 
+NO_PROXY = "none"
 UNKNOWN = Score(state="ok", fidelity="trained")  # of a candidate before it is trained
 
 
@@ -44,6 +48,10 @@ def prepare(config: Config) -> Job:
         SearchError: something the user can mend.
     """
     config, setting, goal = prepare_setting(config)
+    if config.proxy != NO_PROXY and "accuracy:max" not in goal.spelled:
+        raise OptionError(
+            f"--proxy {config.proxy} stands for accuracy, which is none of the objectives: add it, or drop this"
+        )
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
         training = Training(
@@ -60,7 +68,7 @@ def prepare(config: Config) -> Job:
         with held(config.threads):
             with carried(training, config) as carry:
                 now = Now()
-                runner = trainer(training, ledger, carry, now.stage, stops=config.racing)
+                runner = trainer(training, ledger, carry, now.stage, stops=config.racing, proxy=config.proxy)
                 search_stage(job, folder, ledger, stage, runner, now.status, sampler=sampler)
             _keep_finalists(training, ledger, config, stage)
 
@@ -87,10 +95,13 @@ def _without_figures(outcome: Outcome) -> Outcome:
     return replace(outcome, score=replace(outcome.score, **dict.fromkeys(METRICS)))
 
 
-def trainer(training: Training, ledger: Ledger, carry: Carry, stage: Stage, *, stops: bool) -> Runner:
+def trainer(
+    training: Training, ledger: Ledger, carry: Carry, stage: Stage, *, stops: bool, proxy: str = NO_PROXY
+) -> Runner:
     """The runner that trains a batch, some to a rung and the others to the end; see the module.
 
-    A candidate's training is named by the number that it has in the ledger.
+    A candidate's training is named by the number that it has in the ledger. Without ``stops`` all are trained to the
+    end; a proxy's figures stand in their columns all the same.
     """
 
     def run(candidates: Sequence[Candidate], history: Sequence[Outcome]) -> Iterator[Score]:
@@ -106,16 +117,58 @@ def trainer(training: Training, ledger: Ledger, carry: Carry, stage: Stage, *, s
         def stop(one: Finalist, score: Score) -> None:
             ended[one.outcome.number] = score
 
-        left = pool
+        left, columns = pool, {}
+        if proxy != NO_PROXY:
+            seen = _untrained(pool, training, stage)
+            columns = {number: outcome.score.columns for number, outcome in seen.items()}
+            left = screen(pool, list(seen.values()), training.goal, proxy, stop) if stops else pool
         if stops:
-            left = thin(pool, training, carry, room=room_of(training.goal), stop=stop, stage=stage, name=name)
+            left = thin(left, training, carry, room=room_of(training.goal), stop=stop, stage=stage, name=name)
         to_train = [one for one in left if one.outcome.number >= len(history) + len(done)]
         last = carry(to_train, training.plan.epochs)
         for one in pool[len(done) :]:
             number = one.outcome.number
-            yield ended[number] if number in ended else next(last)
+            score = ended[number] if number in ended else next(last)
+            yield replace(score, columns={**columns[number], **score.columns}) if number in columns else score
 
     return run
+
+
+def _untrained(pool: Sequence[Finalist], training: Training, stage: Stage) -> dict[int, Outcome]:
+    """What each of a pool shows before it is trained, by number."""
+    tell, seen = stage(f"{len(pool)} untrained", "candidates"), {}
+    for one in pool:
+        tell(len(seen), len(pool))
+        score = score_by_proxies(training.setting, one.outcome.candidate)
+        seen[one.outcome.number] = replace(one.outcome, score=score)
+    return seen
+
+
+def screen(
+    pool: Sequence[Finalist],
+    seen: Sequence[Outcome],
+    goal: Goal,
+    proxy: str,
+    stop: Callable[[Finalist, Score], object],
+) -> list[Finalist]:
+    """The better half of a pool by what was seen of it untrained, in order; the others are told to ``stop``.
+
+    Better is what non-dominated rank and crowding say of the objectives with the proxy in accuracy's place. Constraints
+    are for trained networks, and so is the front, of which a rung after an epoch stops none: a proxy is no accuracy.
+    """
+    objectives = [f"{proxy}:max" if text == "accuracy:max" else text for text in goal.spelled]
+    places = standing(seen, Goal(objectives=tuple(objectives)))
+    on = [place for place in places[: -(-len(pool) // 2)] if seen[place].score.state == "ok"]
+    for index, (one, outcome) in enumerate(zip(pool, seen, strict=True)):
+        if index in on:
+            continue
+        score = outcome.score
+        if score.state == "ok":
+            place = places.index(index) + 1
+            why = f"stopped untrained: {place}. of {len(pool)} by {proxy}, rank and crowding, {len(on)} went on"
+            score = replace(score, state="pruned", error=why)
+        stop(one, score)
+    return [pool[index] for index in sorted(on)]
 
 
 def room_of(goal: Goal) -> Callable[[Sequence[Outcome], int], int]:

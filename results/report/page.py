@@ -59,6 +59,7 @@ def render(run: Gathered) -> str:
         pool=match.get("finalist_pool"),
         constraints=[str(one) for one in match.get("constraints") or []],
         trust=words.trust(run),
+        proxies=words.proxies(run),
         predicted=words.predicted(run),
         forecasts=[_forecast(one) for one in run.predicted.forecasts if one.points] if run.predicted else [],
         front=_front_rows(run),

@@ -240,6 +240,23 @@ def _values(outcome: Outcome, names: Sequence[str]) -> list[float | None]:
     return [outcome.score.figure(name) for name in names]
 
 
+def proxies(run: Gathered) -> list[str]:
+    """How what candidates showed untrained ranks those that were then trained to the end; empty without any of it."""
+    trained = _scored(run, "trained") if run.sweep else []
+    said = []
+    for name in dict.fromkeys(name for outcome in trained for name in outcome.score.columns):
+        pairs = [(o.score.figure(name), o.score.accuracy) for o in trained if o.score.figure(name) is not None]
+        if len(pairs) >= 2:
+            said.append(in_words(agreement(*zip(*pairs, strict=True)), name))
+    if not said:
+        return []
+    head = "What candidates showed untrained, against the accuracy of those that were trained to the end."
+    if any(outcome.score.state == "pruned" and outcome.score.fidelity == "proxy" for outcome in run.outcomes):
+        by = run.config["match"].get("proxy")
+        head += f" Those that {by} stopped are not among them, so nobody knows what it missed."
+    return [head, *said]
+
+
 def trust(run: Gathered) -> list[str]:
     """How the supernet's ranking of the finalists compares with theirs after training; empty below two."""
     said = []

@@ -19,12 +19,16 @@ import launch
 from evaluators.training import Plan
 from results.folder import RunFolder
 from results.ledger import Ledger, Outcome
+from results.trust import agreement, in_words
+from search import sweep
+from search.config import Config
 from search.finalists import Training
 from search.goal import Goal
 from search.loop import Budget, search
 from search.samplers.random import sample
 from search.sweep import complete_only, room_of, trainer
 from spaces.candidate import Candidate, Score
+from spaces.errors import OptionError
 
 ROOT = Path(__file__).parents[2]
 GOAL = Goal(objectives=("accuracy", "spikes"))
@@ -56,7 +60,13 @@ def made_up(candidate, epochs):
     return Score(state="ok", fidelity="trained", accuracy=start * (1 - 0.5 ** (pace * epochs)), spikes=100 * spikes)
 
 
-def swept(setting, path, *, moment=None, stops=True, epochs=4):
+def untrained(setting, candidate):
+    """What a made-up proxy says, which has nothing to do with what training will."""
+    worth, spikes = np.random.default_rng([1, *candidate.key.encode()]).random(2)
+    return Score(state="ok", fidelity="proxy", spikes=spikes, columns={"sahd": worth, "synflow": -worth})
+
+
+def swept(setting, path, *, moment=None, stops=True, epochs=4, proxy="none"):
     """A sweep of 12 by batches of 6, killed when the ``moment``-th score is due; gives trainings that were begun."""
     folder = RunFolder(path)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -73,7 +83,7 @@ def swept(setting, path, *, moment=None, stops=True, epochs=4):
         setting=setting, supernet=None, plan=Plan(epochs=epochs), inherited=False, goal=GOAL, folder=folder, match="x"
     )
     with Ledger.open(folder.ledger) as ledger:
-        runner = trainer(training, ledger, carry, lambda *words: lambda done, total: None, stops=stops)
+        runner = trainer(training, ledger, carry, lambda *words: lambda done, total: None, stops=stops, proxy=proxy)
         try:
             search(setting.space, ledger, sample, runner, goal=GOAL, budget=Budget(candidates=12, batch=6), seed=0)
         except Killed:
@@ -106,12 +116,54 @@ def test_who_is_stopped_by_hand(setting, tmp_path):
     assert len(asked) == len(set(asked))
 
 
+def test_who_is_stopped_untrained_by_hand(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "score_by_proxies", untrained)
+    outcomes, asked = swept(setting, tmp_path, proxy="sahd")
+    for first in (0, 6):
+        batch = outcomes[first : first + 6]
+        seen = [untrained(setting, outcome.candidate) for outcome in batch]
+        values = [(score.columns["sahd"], score.spikes) for score in seen]
+        stopped = [outcome.score.fidelity == "proxy" for outcome in batch]
+        assert sum(stopped) == 3
+        left, layers = list(range(6)), []
+        while left:
+            layers.append([n for n in left if not any(dominates(values[m], values[n]) for m in left)])
+            left = [n for n in left if n not in layers[-1]]
+        rank = {n: level for level, layer in enumerate(layers) for n in layer}
+        assert max(rank[n] for n in range(6) if not stopped[n]) <= min(rank[n] for n in range(6) if stopped[n])
+        for n in range(6):
+            assert batch[n].score.columns == seen[n].columns
+            if stopped[n]:
+                assert (batch[n].score.state, batch[n].score.accuracy) == ("pruned", None)
+                assert "by sahd" in batch[n].score.error
+                assert first + n not in {number for number, _ in asked}
+
+
+def test_without_stops_a_proxy_is_told_only(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "score_by_proxies", untrained)
+    outcomes, asked = swept(setting, tmp_path, proxy="synflow", stops=False)
+    assert asked == [(number, 4) for number in range(12)]
+    assert all(o.score.columns == untrained(setting, o.candidate).columns for o in outcomes)
+
+
+def test_what_cannot_be_looked_at_is_not_trained(setting, tmp_path, monkeypatch):
+    lost = Score(state="failed", fidelity="proxy", error="made to fail")
+    monkeypatch.setattr(sweep, "score_by_proxies", lambda setting, candidate: lost)
+    outcomes, asked = swept(setting, tmp_path, proxy="sahd")
+    assert not asked
+    assert [outcome.score for outcome in outcomes] == [lost] * 12
+
+
+@pytest.mark.parametrize("proxy", ["none", "sahd"])
 @pytest.mark.parametrize("moment", range(1, 20, 2))
-def test_killed_at_any_score_and_gone_on_with_ends_the_same(setting, tmp_path, moment):
-    whole, _ = swept(setting, tmp_path / "whole")
-    cut, _ = swept(setting, tmp_path / "run", moment=moment)
+def test_killed_at_any_score_and_gone_on_with_ends_the_same(setting, tmp_path, moment, proxy, monkeypatch):
+    monkeypatch.setattr(sweep, "score_by_proxies", untrained)
+    whole, begun = swept(setting, tmp_path / "whole", proxy=proxy)
+    if moment > len(begun):
+        pytest.skip("fewer are trained where a proxy stops some")
+    cut, _ = swept(setting, tmp_path / "run", moment=moment, proxy=proxy)
     recorded = (tmp_path / "run" / "ledger.jsonl").read_bytes()
-    again, asked = swept(setting, tmp_path / "run")
+    again, asked = swept(setting, tmp_path / "run", proxy=proxy)
     assert cut is None
     assert again == whole
     assert (tmp_path / "run" / "ledger.jsonl").read_bytes().startswith(recorded)
@@ -203,6 +255,8 @@ def test_a_sweep_leaves_a_run_for_each_seed(here, capsys):
         (["--log", "paper"], "unknown value 'paper'"),
         (["--table", "a.csv"], "--table"),
         (["--train-epochs", "0"], "--train-epochs 0 is out of range"),
+        (["--proxy", "synflo"], "did you mean 'synflow'?"),
+        (["--proxy", "sahd", "--objectives", "spikes,energy_nj"], "--proxy sahd stands for accuracy"),
         (["--runner", "in-process", "--storage", "nowhere://x", *SMALL], "--storage"),
     ],
 )
@@ -211,6 +265,26 @@ def test_bad_input_is_one_line(args, words, capsys, tmp_path):
     message = capsys.readouterr().err
     assert words in message
     assert message.count("\n") == 1
+
+
+def test_a_search_by_a_supernet_has_no_proxy():
+    with pytest.raises(OptionError, match="--proxy sahd is of a sweep"):
+        Config(proxy="sahd")
+
+
+def test_a_sweep_with_a_proxy_tells_how_each_ranked(data, tmp_path):
+    """Columns for all; the stopped have no accuracy and cost no training; the report judges every proxy."""
+    out = tmp_path / "run"
+    options = ["--proxy", "synflow", "--runner", "in-process", "--data", str(data), *SMALL, "--no-racing"]
+    assert launch.main(["sweep", *options, "--out", str(out)]) == 0
+    rows, _ = digest(out)
+    assert all(row[name] for row in rows for name in ("sahd", "naswot", "synflow"))
+    assert {row["fidelity"] for row in rows} == {"trained"}
+    text = (out / "report.html").read_text()
+    assert "How far zero-cost proxies can be trusted" in text
+    ranked = agreement([float(row["sahd"]) for row in rows], [float(row["accuracy"]) for row in rows])
+    assert in_words(ranked, "sahd") in text
+    assert "stopped are not among them" not in text
 
 
 @pytest.mark.ray

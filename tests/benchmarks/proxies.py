@@ -1,0 +1,65 @@
+"""How zero-cost proxies rank networks that others have trained: Kendall's tau with a benchmark table.
+
+    python tests/benchmarks/proxies.py --table cifar10.csv.gz -- --space spikenas-bench --data cifar10 --width 8
+
+Draws random candidates of a space whose blanks are the table's columns, looks at each untrained, and sets every proxy,
+the counts at initialisation and the space's own features against the table's columns. Options after ``--`` are those of
+``launch.py search``.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from options import parse  # makes the project importable, too
+
+from evaluators.proxies import PROXIES, score_by_proxies
+from evaluators.table import read_table
+from results.trust import agreement
+from search.job import config_space, load_config_task, make_setting
+from spaces.files import write_atomic
+from spaces.seeds import numpy_generator
+
+COUNTS = ("spikes", "sops", "macs", "parameters")
+
+
+def main() -> None:
+    """Looks, and prints a line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", required=True)
+    parser.add_argument("--against", default="test_acc,synops_M", help="columns of the table")
+    parser.add_argument("--candidates", type=int, default=500)
+    parser.add_argument("--json", type=Path)
+    options, config = parse(parser)
+    space, config = config_space(config)
+    setting = make_setting(config, space, load_config_task(config, space))
+    columns = options.against.split(",")
+    table = read_table(options.table, blanks={name: space.options(name) for name in space.blanks}, objectives=columns)
+    rows = {values: row for row, values in enumerate(zip(*table.blanks.values(), strict=True))}
+    rng, figures, truth, seconds = numpy_generator(0, "proxies"), [], [], []
+    while len(figures) < options.candidates:
+        candidate = space.sample_sound(rng)
+        if (row := rows.get(tuple(candidate[name] for name in table.blanks))) is None:
+            continue
+        score = score_by_proxies(setting, candidate)
+        seen = {name: score.figure(name) for name in (*PROXIES, *COUNTS)}
+        figures.append(seen | dict(space.features(candidate)))
+        truth.append([table.figures[name][row] for name in columns])
+        seconds.append(score.seconds)
+    print(f"{len(figures)} candidates, {1e3 * np.median(seconds):.0f} ms each (median)")
+    print(f"{'tau with':<24}" + "".join(f"{name:>24}" for name in columns))
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in figures[0]:
+        ours, cells = [seen[name] for seen in figures], []
+        for index, column in enumerate(columns):
+            tau = agreement(ours, [row[index] for row in truth])
+            found.setdefault(name, {})[column] = [tau.tau, tau.low, tau.high]
+            cells.append(f"{f'{tau.tau:.3f} ({tau.low:.2f} to {tau.high:.2f})':>24}")
+        print(f"{name:<24}{''.join(cells)}")
+    if options.json:
+        write_atomic(options.json, json.dumps({"options": vars(options), "tau": found}, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main()
