@@ -4,13 +4,13 @@ A network with initial weights sees some images of the training split, normalise
 tell images apart make a kernel of full rank, so both kernel proxies are the log-determinant of one:
 
 - ``naswot``: images i and j are as alike as many neurons do the same for both, summed over layers and time steps
-  (Mellor et al., Neural architecture search without training, ICML 2021, equation 2);
+  (Mellor et al., Neural architecture search without training, ICML 2021);
 - ``sahd``: the same, but how many differ is divided by how many would by chance at these firing rates, as spikes are
-  sparse (Kim et al., Neural architecture search for spiking neural networks, ECCV 2022, equation 9: sparsity-aware
-  Hamming distance);
+  sparse (sparsity-aware Hamming distance: Kim et al., Neural architecture search for spiking neural networks, ECCV
+  2022);
 - ``synflow``: logarithm of the flow through all synapses, the sum of weight times gradient with all weights positive,
   an image of ones, and norms and neurons that pass on what they get (Tanaka et al., Pruning neural networks without any
-  data, NeurIPS 2020, equation 1).
+  data, NeurIPS 2020, whose networks have neither norms nor neurons).
 
 All are to be maximised. Spikes, operations and energy are those at initialisation. ``tests/benchmarks/proxies.py``
 measures how far any of them can be trusted.

@@ -41,6 +41,15 @@ def test_the_loss_curve_of_two_workers_is_that_of_one(found, case):
     assert one["curve"][0] != one["curve"][1]
 
 
+def test_in_double_precision_it_stays_so_for_as_long_as_one_likes(found):
+    """72 steps. In float32 two workers drift apart as one worker does with another number of threads."""
+    one, two = found["one"]["long"], found["two"]
+    assert two[0]["long"] == two[1]["long"]
+    assert two[0]["long"]["curve"] == pytest.approx(one["curve"], abs=1e-6)
+    assert two[0]["long"]["weights"] == pytest.approx(one["weights"], rel=1e-9)
+    assert min(one["curve"]) < one["curve"][0] / 2
+
+
 def test_any_number_of_workers_goes_on_from_a_checkpoint(found):
     one, two = found["one"], found["two"]
     assert two[0]["resumed"]["curve"] == pytest.approx(one["autosnn"]["curve"], abs=1e-4)
