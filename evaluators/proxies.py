@@ -27,12 +27,14 @@ from torch import Tensor, nn
 
 from evaluators.counting import counting, leading
 from evaluators.evaluation import CALIBRATION_BATCH, Answers, calibration_batches, renewing_statistics
+from evaluators.pruning.masks import attach, one_shot
 from evaluators.setting import Setting
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, build_alone, failure, score_of, set_initial
+from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, failure, score_of, set_initial
 from spaces.candidate import Candidate, Score
 from spaces.layers import Conv, Linear, Norm
 from spaces.neurons.neuron import Neuron
 from spaces.seeds import torch_generator
+from spaces.sparsity import asked_sparsity
 from spaces.spec import TaskSpec
 
 PROXIES = ("sahd", "naswot", "synflow")
@@ -45,7 +47,8 @@ def score_by_proxies(setting: Setting, candidate: Candidate) -> Score:
     """The proxies of a candidate, as columns, and its counts, before any training; accuracy is not known.
 
     A pure function of setting and candidate. All candidates get their weights from one stream and see the same images.
-    One whose readout is silent at first is none the worse for it: training may wake it.
+    One whose readout is silent at first is none the worse for it: training may wake it. One with a sparsity is pruned
+    in one shot, by the size of its initial weights.
     """
     start = time.perf_counter()
     if flaw := setting.space.flaw(candidate):
@@ -53,6 +56,8 @@ def score_by_proxies(setting: Setting, candidate: Candidate) -> Score:
     try:
         network = build_alone(setting, candidate)
         set_initial(network, setting.recipe, torch_generator(setting.seed, "proxies", "weights"))
+        if sparsity := asked_sparsity(candidate):
+            attach(network, one_shot(network, sparsity, PRUNING))
         score, columns = _seen(setting, candidate, network)
         columns["synflow"] = synflow(network, setting.task.spec)
     except NOT_THE_CANDIDATES_FAULT:

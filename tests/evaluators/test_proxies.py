@@ -20,6 +20,7 @@ from spaces.find import make_space
 from spaces.layers import Conv, Linear
 from spaces.neurons.neuron import Neuron
 from spaces.seeds import numpy_generator, torch_generator
+from spaces.sparsity import SPARSITY, with_sparsity
 
 SIZES = {"residual": {"width": 4}, "everything": {"width": 4}, "dualspace": {"width": 4}}
 
@@ -117,6 +118,15 @@ def test_a_pure_function_of_the_candidate(setting):
     assert (first.state, first.fidelity, first.accuracy) == ("ok", "proxy", None)
     assert first.spikes > 0
     assert first.energy_nj > 0
+
+
+def test_a_sparse_candidate_is_pruned_before_it_is_looked_at(setting):
+    sparse = replace(setting, space=with_sparsity(setting.space, 0.9))
+    plain = candidate_of(setting)
+    dense, half, most = (score_by_proxies(sparse, Candidate({**plain, SPARSITY: s})) for s in (0.0, 0.5, 0.9))
+    assert dense.columns == score_by_proxies(setting, plain).columns
+    assert dense.parameters > half.parameters > most.parameters
+    assert dense.columns["synflow"] > half.columns["synflow"] > most.columns["synflow"]
 
 
 def test_a_silent_beginning_is_no_flaw_but_a_broken_cell_is(setting):
