@@ -217,4 +217,5 @@ def fit(
             write_checkpoint(checkpoint, network, optimiser, curve=curve, match=match)
     if timesteps is not None:
         set_timesteps(network, timesteps)
+    workers.leave(network)
     return curve

@@ -37,7 +37,8 @@ class Config:
 
     Of width, timesteps and neuron, None stands for the space's own default; of space, for ``autosnn``, or ``table``
     where ``table_blanks`` make one; of train_epochs, for a search by a supernet. A run's config.json spells them out.
-    Of workers, None stands for as many as fit, of GPUs a worker for one where the device is a GPU.
+    Of workers, None stands for as many as fit, of GPUs a worker for one where the device is a GPU, of train_parts for
+    as many as have a core or a GPU of the train_workers, or 1 where there is one of these.
     """
 
     space: str | None = None
@@ -102,6 +103,7 @@ class Config:
     retries: int = 3
     candidate_timeout: float | None = None
     train_workers: int = 1
+    train_parts: int | None = None
     train_epochs: int | None = None
     proxy: str = "none"
     storage: str | None = None
@@ -191,6 +193,7 @@ RANGES = {
     "object_store_mb": (80, 10**9),
     "retries": (0, 1000),
     "train_workers": (1, 10**4),
+    "train_parts": (1, 10**4),
     "train_epochs": (1, 10**6),
 }
 POSITIVE = (

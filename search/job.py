@@ -16,6 +16,7 @@ from evaluators.supernet import score_from_supernet, train_supernet, warm_up
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
+from evaluators.workers import Workers, in_parts
 from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config, parse_time_schedule
@@ -94,6 +95,7 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
         SearchError: something the user can mend.
     """
     config = replace(config, device=make_device(config.device), threads=config.threads or torch.get_num_threads())
+    config = replace(config, train_parts=config.train_parts or _parts(config))
     (space, config), goal = config_space(config), make_goal(config)
     if config.energy_model not in ENERGY_MODELS:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
@@ -109,10 +111,7 @@ def prepare(config: Config) -> Job:
         SearchError: something the user can mend.
     """
     config, setting, goal = prepare_setting(config)
-    if config.train_workers > 1:
-        from search.together import check_count
-
-        check_count(setting, config.train_workers)
+    _check_parts(config, setting)
     if config.prune is not None:
         from search.tickets import prune_finalists  # it builds on this
         from search.wish import wish_of
@@ -141,6 +140,29 @@ def prepare(config: Config) -> Job:
 
     provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
+
+
+def _parts(config: Config) -> int:
+    """How many parts a batch is in where it is not said: one for each core, or GPU, of several workers."""
+    from search.cluster import config_cluster
+
+    cluster, workers = config_cluster(config), config.train_workers
+    each = 1 if cluster.gpus_per_worker else cluster.threads
+    return 1 if workers == 1 else max(workers, min(workers * each, config.batch_size))
+
+
+def _check_parts(config: Config, setting: Setting) -> None:
+    """Raises OptionError where a worker has no part of a batch, or a part no sample."""
+    least = min(setting.recipe.plan.batch_size, len(setting.task.train))
+    parts, workers = config.train_parts, config.train_workers
+    if workers > least or parts > least:
+        name, number = ("--train-workers", workers) if workers > least else ("--train-parts", parts)
+        raise OptionError(f"{name} {number}: a batch has {least} samples, and each needs one; give at most {least}")
+    if workers > parts:
+        raise OptionError(
+            f"--train-workers {workers}: batches are in {parts} parts, and each worker needs one; give at most "
+            f"{parts}, or begin anew with --train-parts {workers}"
+        )
 
 
 def _check_fit(space: Space, task: Task) -> None:
@@ -178,15 +200,20 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
     if config.compile:
-        warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
+        with held(config.threads if config.train_parts == 1 else 1):
+            warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
     if config.train_workers > 1:
         from search.cluster import config_cluster
         from search.together import train_together
 
-        workers = config_cluster(config), config.train_workers
-        train_together(setting, *workers, checkpoint=checkpoint, match=match, on_step=tell)
-    supernet, _ = train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell)
+        cluster, count = config_cluster(config), config.train_workers
+        train_together(setting, cluster, count, config.train_parts, checkpoint=checkpoint, match=match, on_step=tell)
+
+    def train(workers: Workers) -> nn.Module:
+        return train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell, workers=workers)[0]
+
+    supernet = in_parts(train, config.train_parts, threads=config.threads)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
     drop(checkpoint)
     return supernet

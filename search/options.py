@@ -64,6 +64,7 @@ SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {
     "workers": "as many as fit",
     "gpus_per_worker": "1 with a GPU as --device, else 0",
     "address": "a Ray of this machine, for this run",
+    "train_parts": "with several --train-workers, 1 for each of their cores or GPUs, else 1",
 }
 WORKERS = {
     "runner": str,
@@ -82,7 +83,7 @@ WORKERS = {
 
 SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
 NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
-    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "prefix_cache_mb"),
+    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "train_parts", "prefix_cache_mb"),
     *("supernet_epochs", "path_rule", "paths", "time_schedule", "supernet_weights", "recalibration_samples"),
     *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start"),
 )
@@ -310,7 +311,15 @@ def search_parser(*, sweep: bool = False) -> Parser:
     )
     add(workers, "object_store_mb", "shared memory of a Ray started here, for data and supernet, MiB", int)
     add(workers, "retries", "try a candidate so often again after its worker was lost; then it is failed", int)
-    add(workers, "train_workers", "train the supernet by so many at once, each with its part of every batch", int)
+    add(workers, "train_workers", "train the supernet by so many at once, each with its parts of every batch", int)
+    add(
+        workers,
+        "train_parts",
+        "train the supernet on every batch in so many parts, each on one core: the supernet is the same to the bit, "
+        "whatever --train-workers and --threads (1: batches are whole, quickest on few cores, and rounded as --threads "
+        "has it)",
+        int,
+    )
     add(workers, "candidate_timeout", "end a worker that takes longer than this for a candidate, seconds", float)
 
     add(

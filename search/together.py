@@ -16,7 +16,7 @@ from evaluators.checkpoint import Place
 from evaluators.setting import Setting
 from search.cluster import Cluster, node_resources, room
 from search.storage import check_shared
-from spaces.errors import ClusterError, OptionError, SearchError
+from spaces.errors import ClusterError, SearchError
 
 OFTEN = 0.5  # seconds between two looks at the progress
 
@@ -25,6 +25,7 @@ def train_together(
     setting: Setting,
     cluster: Cluster,
     count: int,
+    parts: int,
     *,
     checkpoint: Place,
     match: str,
@@ -32,11 +33,12 @@ def train_together(
 ) -> None:
     """Trains a supernet by ``count`` workers, until ``checkpoint``, which all nodes see, is of its last epoch.
 
+    Every batch is computed in ``parts``, of which there are at least as many as workers.
+
     To be called where Ray is connected.
 
     Raises:
         TrainingError: the loss is not finite.
-        OptionError: there are more workers than samples in a batch.
         RunError: not all nodes see the checkpoint.
         ClusterError: there is no room for so many workers at once, or they were lost too often.
     """
@@ -44,7 +46,6 @@ def train_together(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    check_count(setting, count)
     if (there := room(cluster, node_resources())) < count:
         raise ClusterError(
             f"--train-workers {count}: there is room for {there} at once; lower it, --cpus-per-worker or "
@@ -63,6 +64,7 @@ def train_together(
                     "checkpoint": checkpoint if isinstance(checkpoint, str) else checkpoint.absolute(),
                     "match": match,
                     "threads": cluster.threads,
+                    "parts": parts,
                     "board": board,
                 },
                 scaling_config=ScalingConfig(
@@ -89,15 +91,6 @@ def train_together(
             f"--train-workers {count}: workers were lost more than {cluster.retries} times ({reason[:300]}); mend it, "
             "then resume, or raise --retries"
         ) from told["error"]
-
-
-def check_count(setting: Setting, count: int) -> None:
-    """Raises OptionError where a batch has fewer samples than there are workers."""
-    least = min(setting.recipe.plan.batch_size, len(setting.task.train))
-    if count > least:
-        raise OptionError(
-            f"--train-workers {count}: a batch has {least} samples, and each worker needs one; give at most {least}"
-        )
 
 
 class Board:
@@ -128,10 +121,9 @@ def work(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from evaluators.supernet import train_supernet
-    from evaluators.workers import Workers
+    from evaluators.workers import Workers, in_parts
 
     context = train.get_context()
-    torch.set_num_threads(config["threads"])
     torch.backends.cudnn.deterministic = True
     board, last = config["board"], 0.0
 
@@ -141,13 +133,20 @@ def work(config: dict[str, Any]) -> None:
             last = time.monotonic()
             board.tell.remote(done, total)
 
-    try:
+    setting = replace(ray.get(config["setting"]), device=str(get_device()))
+
+    def part(workers: Workers) -> None:
         train_supernet(
-            replace(ray.get(config["setting"]), device=str(get_device())),
-            checkpoint=config["checkpoint"],
-            match=config["match"],
-            on_step=on_step,
-            workers=Workers(rank=context.get_world_rank(), count=context.get_world_size()),
+            setting, checkpoint=config["checkpoint"], match=config["match"], on_step=on_step, workers=workers
+        )
+
+    try:
+        in_parts(
+            part,
+            config["parts"],
+            threads=config["threads"],
+            rank=context.get_world_rank(),
+            count=context.get_world_size(),
         )
     except SearchError as fault:
         ray.get(board.fail.remote(fault))

@@ -100,6 +100,16 @@ def test_resume_and_report_of_a_finished_run(whole, capsys):
     assert digest(whole) == before
 
 
+def test_a_supernet_trained_in_parts_is_the_same_on_any_number_of_threads(data, tmp_path):
+    found = set()
+    for threads in ("1", "2", "3"):
+        out = tmp_path / threads
+        parts = ["--train-parts", "3", "--candidates", "1", "--finalists", "0", "--threads", threads]
+        assert launch.main(["--data", str(data), *SMALL, *parts, "--out", str(out)]) == 0
+        found.add((out / "supernet.safetensors").read_bytes())
+    assert len(found) == 1
+
+
 def killed_at(command, moments):
     """How often a run was killed when its files said that it had come to a moment, and what it printed at its end."""
     kills = 0
@@ -329,6 +339,9 @@ def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
         (["--seed", "9" * 400], "--seed of 400 digits is out of range"),
         (["--threads", "99999999999999999999"], "--threads"),
         (["--width", "99999999"], "--width 99999999 is out of range"),
+        (["--train-parts", "33"], "--train-parts 33: a batch has 32 samples, and each needs one; give at most 32"),
+        (["--train-workers", "40"], "--train-workers 40: a batch has 32 samples"),
+        (["--train-workers", "3", "--train-parts", "2"], "--train-workers 3: batches are in 2 parts"),
         (["--timesteps", "1" + "0" * 30], "--timesteps"),
         (["--train-samples", "1000000"], "1000000"),
         (["--data", "cifar10", "--data-dir", "nowhere"], "--download"),

@@ -1,4 +1,7 @@
-"""A script: worker RANK of COUNT trains small supernets and writes what came of it to HOME/found-COUNT-RANK.json."""
+"""A script that trains small supernets: HOME NAME PROCESSES RANK PARTS THREADS.
+
+Process RANK of PROCESSES, with its share of PARTS, THREADS at a time, writes to HOME/found-NAME-RANK.json what came.
+"""
 
 import json
 import sys
@@ -9,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import distributed as dist
-from torch.nn import functional as F
 
 from evaluators import training
 from evaluators.energy import HOROWITZ_45NM_FP32
@@ -18,7 +20,7 @@ from evaluators.supernet import train_supernet
 from evaluators.tasks.build import build_task
 from evaluators.tasks.readers.raw import RawData
 from evaluators.training import Plan
-from evaluators.workers import Workers, normalise_together
+from evaluators.workers import in_parts
 from spaces.autosnn import autosnn
 from spaces.residual import residual
 
@@ -53,7 +55,7 @@ def in_double():
 
 
 def trained(workers, make, *, epochs=2, checkpoint=None, stop=False, path_rule="balanced", paths=1, **plan):
-    """Batches of 15, so that two workers have 7 and 8 samples; six batches an epoch."""
+    """Batches of 15, so that two parts have 7 and 8 samples; eight batches an epoch."""
 
     def on_step(done, total):
         if stop and done > total // 2:
@@ -68,42 +70,33 @@ def trained(workers, make, *, epochs=2, checkpoint=None, stop=False, path_rule="
     return {"curve": [epoch.loss for epoch in curve], "weights": weights}
 
 
-def normalised(workers):
-    """Seven maps whose channels differ in spread by 300, and their slopes."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(7, 3, 4, 5, generator=generator) * torch.tensor([1.0, 0.1, 30.0]).view(1, 3, 1, 1) + 5
-    slope = torch.randn(7, 3, 4, 5, generator=generator)[workers.part(7)]
-    x = x[workers.part(7)].contiguous(memory_format=torch.channels_last).requires_grad_()
-    weight, bias = (torch.tensor(row, requires_grad=True) for row in ([1.0, 2.0, 0.5], [0.0, 1.0, -1.0]))
-    mean, var = torch.zeros(3), torch.ones(3)
-    function = F.batch_norm if workers.count == 1 else normalise_together
-    y = function(x, mean, var, weight, bias, training=True, momentum=0.3, eps=1e-5)
-    (y * slope).sum().backward()
-    workers.add([weight.grad, bias.grad])
-    shared = (weight.grad, bias.grad, mean, var)
-    return {"rows": [y.tolist(), x.grad.tolist()], "shared": [tensor.tolist() for tensor in shared]}
-
-
 if __name__ == "__main__":
-    home, rank, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    home, name, processes, rank, parts, threads = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
+    if processes > 1:
+        store = dist.FileStore(str(home / f"store-{name}"), processes)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=processes, timeout=timedelta(seconds=60))
+
+    def run(*args, **options):
+        def part(workers):
+            return trained(workers, *args, **options)
+
+        return in_parts(part, parts, threads=threads, rank=rank, count=processes)
+
     torch.set_num_threads(1)
-    if count > 1:
-        store = dist.FileStore(str(home / f"store-{count}"), count)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=60))
-    workers = Workers(rank=rank, count=count)
     found = {
-        "norm": normalised(workers),
-        "autosnn": trained(workers, autosnn, time_schedule=((1, 0.5),)),
-        "sandwich": trained(workers, autosnn, path_rule="sandwich", paths=3, loss="tet"),
-        "residual": trained(workers, residual, loss="mse"),
+        "autosnn": run(autosnn, time_schedule=((1, 0.5),)),
+        "sandwich": run(autosnn, path_rule="sandwich", paths=3, loss="tet"),
+        "residual": run(residual, loss="mse"),
+        "long": run(autosnn, epochs=12, time_schedule=((1, 0.8),)),
     }
     with in_double():
-        found["long"] = trained(workers, autosnn, epochs=12, time_schedule=((1, 0.8),))
-    kept = home / "one-epoch.safetensors"  # by one worker
-    if count == 1:
+        found["double"] = run(autosnn, epochs=12, time_schedule=((1, 0.8),))
+    kept = home / f"{parts}-parts.safetensors"
+    if processes == threads == 1:
         with suppress(Stopped):
-            trained(workers, autosnn, time_schedule=((1, 0.5),), checkpoint=kept, stop=True)
+            run(autosnn, time_schedule=((1, 0.5),), checkpoint=kept, stop=True)
     else:
-        found["resumed"] = trained(workers, autosnn, time_schedule=((1, 0.5),), checkpoint=kept)
+        found["resumed"] = run(autosnn, time_schedule=((1, 0.5),), checkpoint=home / f"{parts}-parts.safetensors")
+    if processes > 1:
         dist.destroy_process_group()
-    (home / f"found-{count}-{rank}.json").write_text(json.dumps(found))
+    (home / f"found-{name}-{rank}.json").write_text(json.dumps(found))
