@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.counting import Counts, LayerCount, counting
+from evaluators.statistics import normalise_in_order
 from evaluators.tasks.task import Split, Task, batches
 from spaces.layers import Norm
 from spaces.seeds import torch_generator
@@ -102,16 +103,17 @@ def recalibrate(network: nn.Module, task: Task, *, samples: int, seed: int, devi
 def renewing_statistics(network: nn.Module) -> Iterator[None]:
     """Within, BN statistics are made anew, as the mean over the batches seen; afterwards the network infers."""
     norms = [module for module in network.modules() if isinstance(module, Norm)]
-    momenta = [norm.momentum for norm in norms]
+    held = [(norm.momentum, norm.normalise) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean over batches
+        norm.normalise = normalise_in_order  # a score does not depend on the number of threads
     network.train()
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm, (momentum, normalise) in zip(norms, held, strict=True):
+            norm.momentum, norm.normalise = momentum, normalise
         network.eval()
 
 

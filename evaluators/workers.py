@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from threading import Barrier, BrokenBarrierError, Semaphore, Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from evaluators.statistics import Exchange, alone, normalise_in_order
 from spaces.layers import Norm
 
 Result = TypeVar("Result")
-Exchange = Callable[[Tensor], Sequence[Tensor]]  # this worker's row -> the rows of all, in order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Workers:
 
     rank: int = 0
     count: int = 1
-    exchange: Exchange = field(default=lambda row: (row,), repr=False, compare=False)
+    exchange: Exchange = field(default=alone, repr=False, compare=False)
 
     @property
     def first(self) -> bool:
@@ -45,7 +45,7 @@ class Workers:
         if self.count > 1:
             for module in network.modules():
                 if isinstance(module, Norm):
-                    module.normalise = partial(normalise_together, exchange=self.exchange)
+                    module.normalise = partial(normalise_in_order, exchange=self.exchange)
 
     def leave(self, network: nn.Module) -> None:
         """Has it see its own batches alone again."""
@@ -68,13 +68,14 @@ class Workers:
 ALONE = Workers()
 
 
-def in_parts(work: Callable[[Workers], Result], parts: int, *, threads: int, rank: int = 0, count: int = 1) -> Result:
+def in_parts(work: Callable[[Workers], Result], parts: int, *, rank: int = 0, count: int = 1) -> Result:
     """Calls ``work`` once for each of this process's share of the parts, and returns what the first of them did.
+
+    As many as PyTorch has threads are computed at a time, each on one core.
 
     Args:
         work: gets the worker that it is; all must exchange the same rows in the same order.
-        parts: of every batch.
-        threads: how many of them are computed at a time, each on one core.
+        parts: of every batch. One is computed here and now, with all threads.
         rank, count: which of how many processes this is, joined by ``torch.distributed`` if there is more than one.
 
     Raises:
@@ -84,12 +85,13 @@ def in_parts(work: Callable[[Workers], Result], parts: int, *, threads: int, ran
         return work(ALONE)
     shares = [Workers(rank=number, count=count).part(parts) for number in range(count)]
     mine = shares[rank]
-    circle = _Circle([share.stop - share.start for share in shares], rank, threads)
+    before = torch.get_num_threads()
+    circle = _Circle([share.stop - share.start for share in shares], rank, before)
     results: dict[int, Result] = {}
     faults: list[BaseException] = []
 
     def run(number: int) -> None:
-        torch.set_num_threads(1)  # of this thread; the process's own number is put back below
+        torch.set_num_threads(1)  # of this thread, and of all to come: put back below
         try:
             with circle.slots:
                 results[number] = work(
@@ -99,7 +101,6 @@ def in_parts(work: Callable[[Workers], Result], parts: int, *, threads: int, ran
             circle.barrier.abort()
             faults.append(fault)
 
-    before = torch.get_num_threads()
     others = [Thread(target=run, args=(number,), daemon=True) for number in range(1, mine.stop - mine.start)]
     try:
         for other in others:
@@ -144,80 +145,3 @@ class _Circle:
         came = [torch.empty_like(sent) for _ in self.sizes]
         dist.all_gather(came, sent)
         self.all = [row for rows, size in zip(came, self.sizes, strict=True) for row in rows[:size]]
-
-
-def normalise_together(
-    x: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    *,
-    training: bool,
-    momentum: float,
-    eps: float,
-    exchange: Exchange,
-) -> Tensor:
-    """As ``torch.nn.functional.batch_norm`` on the maps [N, C, H, W] of all workers, of which ``x`` are this one's."""
-    if not training:
-        return nn.functional.batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
-    return _Together.apply(x, weight, bias, running_mean, running_var, momentum, eps, exchange)
-
-
-class _Together(torch.autograd.Function):
-    """Batch normalisation over all workers: y = (x - mean) weight / sqrt(var + eps) + bias, [N, C, H, W]."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        running_mean: Tensor,
-        running_var: Tensor,
-        momentum: float,
-        eps: float,
-        exchange: Exchange,
-    ) -> Tensor:
-        wide = _wide(x)
-        own_mean, own_var = torch.batch_norm_update_stats(wide, None, None, 0.0)
-        count, mean, var = _pooled(x.numel() // x.shape[1], own_mean.double(), own_var.double(), exchange)
-        running_mean.lerp_(mean.to(running_mean), momentum)
-        running_var.lerp_((var * count / (count - 1)).to(running_var), momentum)
-        rate = (var + eps).rsqrt()
-        scale = rate * weight
-        ctx.save_for_backward(x, weight, mean, var, rate)
-        ctx.samples, ctx.eps, ctx.exchange = count, eps, exchange
-        return torch.addcmul(_map(bias - mean * scale, wide), wide, _map(scale, wide)).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        x, weight, mean, var, rate = ctx.saved_tensors
-        y, x = _wide(slope), _wide(x)
-        state = (mean.to(x), var.to(x), None, None, False, ctx.eps)
-        _, *own = torch.ops.aten.native_batch_norm_backward(y, x, None, *state, [False, True, True])
-        for_weight, for_bias = reduce(torch.add, ctx.exchange(torch.cat(own).double())).chunk(2)
-        scale = rate * weight
-        along = -scale * rate * for_weight / ctx.samples  # (Ioffe & Szegedy, 2015)
-        offset = -scale * for_bias / ctx.samples - along * mean
-        inwards = torch.addcmul(_map(offset, x), x, _map(along, x)).addcmul_(y, _map(scale, x)).to(slope.dtype)
-        return inwards, own[0].to(weight), own[1].to(weight), None, None, None, None, None
-
-
-def _pooled(count: int, mean: Tensor, var: Tensor, exchange: Exchange) -> tuple[float, Tensor, Tensor]:
-    """Samples of all workers, and mean and variance [C] over them, in float64 (Chan et al., 1979)."""
-    own = torch.cat([mean.new_tensor([count]), mean, var])
-    counts, means, variances = torch.stack(list(exchange(own))).split([1, len(mean), len(mean)], dim=1)
-    total = counts.sum()
-    pooled = (counts * means).sum(0) / total
-    return total.item(), pooled, (counts * (variances + (means - pooled) ** 2)).sum(0) / total
-
-
-def _wide(x: Tensor) -> Tensor:
-    """The map in float32, or in float64 if it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _map(channels: Tensor, like: Tensor) -> Tensor:
-    """Figures a channel [C] as [1, C, 1, 1], of the type of a map."""
-    return channels.to(like.dtype).view(1, -1, 1, 1)

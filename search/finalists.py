@@ -18,6 +18,7 @@ from evaluators.pruning.rules import Rule, begin_gradual
 from evaluators.setting import Setting
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, SILENT, build_alone, failure, score_of, set_initial
 from evaluators.training import Epoch, Plan, fit
+from evaluators.workers import Workers, in_parts
 from results.folder import RunFolder
 from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
@@ -56,6 +57,7 @@ class Training:
         folder: where it is kept.
         checkpoints: where checkpoints lie meanwhile; none: in the folder.
         match: what a checkpoint must bear to be gone on from.
+        parts: of every batch, see ``in_parts``.
     """
 
     setting: Setting
@@ -66,6 +68,7 @@ class Training:
     folder: RunFolder
     match: str
     checkpoints: Place | None = None
+    parts: int = 1
 
 
 def pick(outcomes: Sequence[Outcome], goal: Goal, k: int, *, deep: bool = False) -> list[Finalist]:
@@ -106,23 +109,29 @@ def train(
     """Trains a finalist, to the end or the epoch ``until``, on from its checkpoint if there is one; never tests it."""
     setting, start = training.setting, time.perf_counter()
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
-    network = build_alone(setting, candidate)
-    if training.inherited:
-        inherit(network, training.supernet)
-    else:
-        set_initial(network, setting.recipe, torch_generator(setting.seed, "finalist", number, "weights"))
-    curve = fit(
-        network,
-        setting.task,
-        training.plan,
-        seed=derive(setting.seed, "finalist", number),
-        until=until,
-        device=setting.device,
-        checkpoint=checkpoint_of(finalist, training),
-        match=training.match,
-        on_step=on_step,
-        after_step=pruned_as_asked(network, candidate),
-    )
+
+    def part(workers: Workers) -> tuple[nn.Module, Sequence[Epoch]]:
+        network = build_alone(setting, candidate)
+        if training.inherited:
+            inherit(network, training.supernet)
+        else:
+            set_initial(network, setting.recipe, torch_generator(setting.seed, "finalist", number, "weights"))
+        curve = fit(
+            network,
+            setting.task,
+            training.plan,
+            seed=derive(setting.seed, "finalist", number),
+            until=until,
+            device=setting.device,
+            checkpoint=checkpoint_of(finalist, training),
+            match=training.match,
+            on_step=on_step,
+            after_step=pruned_as_asked(network, candidate),
+            workers=workers,
+        )
+        return network, curve
+
+    network, curve = in_parts(part, training.parts)
     validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
     seconds = finalist.seconds + time.perf_counter() - start
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)

@@ -101,7 +101,9 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config, space)
     _check_fit(space, task)
-    return config, make_setting(config, space, task), goal
+    setting = make_setting(config, space, task)
+    _check_parts(config, setting)
+    return config, setting, goal
 
 
 def prepare(config: Config) -> Job:
@@ -111,7 +113,6 @@ def prepare(config: Config) -> Job:
         SearchError: something the user can mend.
     """
     config, setting, goal = prepare_setting(config)
-    _check_parts(config, setting)
     if config.prune is not None:
         from search.tickets import prune_finalists  # it builds on this
         from search.wish import wish_of
@@ -133,6 +134,7 @@ def prepare(config: Config) -> Job:
                 folder=folder,
                 match=match,
                 checkpoints=place_of(config.storage, folder),
+                parts=config.train_parts,
             )
             _finalists(training, ledger, config, stage)
             if config.prune is not None:
@@ -213,7 +215,7 @@ def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, s
     def train(workers: Workers) -> nn.Module:
         return train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell, workers=workers)[0]
 
-    supernet = in_parts(train, config.train_parts, threads=config.threads)
+    supernet = in_parts(train, config.train_parts)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
     drop(checkpoint)
     return supernet

@@ -83,7 +83,7 @@ WORKERS = {
 
 SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
 NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
-    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "train_parts", "prefix_cache_mb"),
+    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "prefix_cache_mb"),
     *("supernet_epochs", "path_rule", "paths", "time_schedule", "supernet_weights", "recalibration_samples"),
     *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start"),
 )
@@ -315,9 +315,8 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(
         workers,
         "train_parts",
-        "train the supernet on every batch in so many parts, each on one core: the supernet is the same to the bit, "
-        "whatever --train-workers and --threads (1: batches are whole, quickest on few cores, and rounded as --threads "
-        "has it)",
+        "train on every batch in so many parts, each on one core: results are the same to the bit, whatever "
+        "--train-workers and --threads (1: batches are whole, which is quicker, and rounded as --threads has it)",
         int,
     )
     add(workers, "candidate_timeout", "end a worker that takes longer than this for a candidate, seconds", float)

@@ -63,6 +63,7 @@ def prepare(config: Config) -> Job:
             folder=folder,
             match=folder.read_config()["hash"],
             checkpoints=place_of(config.storage, folder),
+            parts=config.train_parts,
         )
         sampler = complete_only(lookup(SAMPLERS, "sampler", config.sampler))
         with held(config.threads):

@@ -124,6 +124,7 @@ def work(config: dict[str, Any]) -> None:
     from evaluators.workers import Workers, in_parts
 
     context = train.get_context()
+    torch.set_num_threads(config["threads"])
     torch.backends.cudnn.deterministic = True
     board, last = config["board"], 0.0
 
@@ -144,7 +145,6 @@ def work(config: dict[str, Any]) -> None:
         in_parts(
             part,
             config["parts"],
-            threads=config["threads"],
             rank=context.get_world_rank(),
             count=context.get_world_size(),
         )

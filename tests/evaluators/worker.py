@@ -55,14 +55,14 @@ def in_double():
 
 
 def trained(workers, make, *, epochs=2, checkpoint=None, stop=False, path_rule="balanced", paths=1, **plan):
-    """Batches of 15, so that two parts have 7 and 8 samples; eight batches an epoch."""
+    """Batches of 16, so that three parts have 5, 5 and 6 samples; eight batches an epoch."""
 
     def on_step(done, total):
         if stop and done > total // 2:
             raise Stopped
 
     space = make(width=4, timesteps=2, compiled=False)
-    plan = Plan(epochs=epochs, batch_size=15, logit_scale=10.0, **plan)
+    plan = Plan(epochs=epochs, batch_size=16, logit_scale=10.0, **plan)
     recipe = Recipe(plan=plan, path_rule=path_rule, paths=paths, head_gain=8.0)
     setting = Setting(space=space, task=sides(), recipe=recipe, model=HOROWITZ_45NM_FP32, seed=0)
     network, curve = train_supernet(setting, workers=workers, checkpoint=checkpoint, match="a", on_step=on_step)
@@ -80,23 +80,23 @@ if __name__ == "__main__":
         def part(workers):
             return trained(workers, *args, **options)
 
-        return in_parts(part, parts, threads=threads, rank=rank, count=processes)
+        return in_parts(part, parts, rank=rank, count=processes)
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     found = {
         "autosnn": run(autosnn, time_schedule=((1, 0.5),)),
         "sandwich": run(autosnn, path_rule="sandwich", paths=3, loss="tet"),
         "residual": run(residual, loss="mse"),
-        "long": run(autosnn, epochs=12, time_schedule=((1, 0.8),)),
+        "long": run(autosnn, epochs=8, time_schedule=((1, 0.8),)),
     }
     with in_double():
-        found["double"] = run(autosnn, epochs=12, time_schedule=((1, 0.8),))
-    kept = home / f"{parts}-parts.safetensors"
+        found["double"] = run(autosnn, epochs=8, time_schedule=((1, 0.8),))
+    kept = home / f"one-epoch-of-{parts}.safetensors"
     if processes == threads == 1:
         with suppress(Stopped):
             run(autosnn, time_schedule=((1, 0.5),), checkpoint=kept, stop=True)
     else:
-        found["resumed"] = run(autosnn, time_schedule=((1, 0.5),), checkpoint=home / f"{parts}-parts.safetensors")
+        found["resumed"] = run(autosnn, time_schedule=((1, 0.5),), checkpoint=kept)
     if processes > 1:
         dist.destroy_process_group()
     (home / f"found-{name}-{rank}.json").write_text(json.dumps(found))

@@ -65,7 +65,7 @@ def own_workers(kind="RayTrainWorker"):
 def test_two_workers_one_of_which_is_killed_end_like_one(ray, setting, tmp_path):
     """To the bit, in three parts."""
     setting = replace(setting, recipe=replace(setting.recipe, head_gain=8.0))
-    _, alone = in_parts(lambda workers: train_supernet(setting, workers=workers), 3, threads=1)
+    _, alone = in_parts(lambda workers: train_supernet(setting, workers=workers), 3)
     path, kills, seen = tmp_path / "checkpoints" / "supernet.safetensors", [], []
 
     def on_step(done, total):
