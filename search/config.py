@@ -157,6 +157,13 @@ class Config:
             raise OptionError("a sweep trains its candidates, a table has their scores: drop --table")
         if self.proxy != "none" and self.train_epochs is None:
             raise OptionError(f"--proxy {self.proxy} is of a sweep: run launch.py sweep, or drop it")
+        if self.train_epochs is not None and self.proxy != "supernet":
+            for name in OF_A_SUPERNET:
+                if getattr(self, name) != getattr(type(self), name):
+                    raise OptionError(
+                        f"{flag(name)} {getattr(self, name)} is of a supernet, which a sweep has with --proxy supernet "
+                        "alone: add it, or drop this"
+                    )
         if self.table_blanks and self.table is None:
             raise OptionError("--table-blanks names columns of a table: give its file with --table")
         if self.table_blanks and self.space not in (None, "table"):
@@ -170,6 +177,15 @@ class Config:
         return {name: value for name, value in to_json(self).items() if name not in NOT_MATCHED}
 
 
+OF_A_SUPERNET = (
+    "supernet_weights",
+    "supernet_epochs",
+    "path_rule",
+    "paths",
+    "time_schedule",
+    "recalibration_samples",
+    "prefix_cache_mb",
+)
 LADDER_SAMPLERS = ("dual", "joint", "auto")
 RANGES = {
     "width": (1, 4096),
@@ -215,7 +231,7 @@ CHOICES = {
     "precision": ("fp32", "bf16"),
     "kernel_init": ("identity", "uniform"),
     "finalist_weights": ("inherited", "fresh"),
-    "proxy": ("none", "sahd", "naswot", "synflow"),
+    "proxy": ("none", "sahd", "naswot", "synflow", "supernet"),
 }
 
 

@@ -123,7 +123,7 @@ def prepare(config: Config) -> Job:
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
         with held(config.threads):
             match = folder.read_config()["hash"]
-            supernet = _supernet(folder, config, setting, match, stage)
+            supernet = trained_supernet(folder, config, setting, match, stage)
             _search(job, folder, setting, supernet, ledger, stage)
             training = Training(
                 setting=setting,
@@ -193,7 +193,8 @@ def load_config_task(config: Config, space: Space) -> Task:
     )
 
 
-def _supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
+def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
+    """The supernet of a run: read, or trained and kept."""
     kept = read_tensors(folder.supernet, match=match)
     checkpoint = join(place_of(config.storage, folder), "supernet.safetensors")
     if kept is not None:

@@ -83,13 +83,12 @@ WORKERS = {
 
 SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
 NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
-    *("table", "space", "data", "seed", "candidate_timeout", "train_workers", "prefix_cache_mb"),
-    *("supernet_epochs", "path_rule", "paths", "time_schedule", "supernet_weights", "recalibration_samples"),
+    *("table", "space", "data", "seed", "candidate_timeout", "train_workers"),
     *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start"),
 )
 SWEEP_ABOUT = """\
-Trains every candidate alone, several at once, and shows the best trade-offs: no supernet, so figures are those of the
-networks themselves, at the cost of a training each. Candidates that fall behind are stopped early.
+Trains every candidate alone, several at once, and shows the best trade-offs: figures are those of the networks
+themselves, not of a supernet, at the cost of a training each. Candidates that fall behind are stopped early.
 """
 
 
@@ -114,8 +113,9 @@ def search_parser(*, sweep: bool = False) -> Parser:
             "--proxy",
             default=default.proxy,
             metavar="NAME",
-            help="sahd, naswot or synflow: a figure of the untrained network in place of its accuracy, by which half "
-            "of a batch is stopped before it is trained; the report tells how each of them ranked (default: none)",
+            help="by which half of a batch is stopped before it is trained, in place of its accuracy: sahd, naswot or "
+            "synflow, figures of the untrained network; or supernet, its accuracy with the weights of a supernet that "
+            "is trained first; the report tells how each of them ranked (default: none)",
         )
 
     def add(

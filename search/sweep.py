@@ -1,11 +1,12 @@
-"""The job by training: every candidate is built alone and trained, several at once; there is no supernet.
+"""The job by training: every candidate is built alone and trained, several at once; no supernet has the last word.
 
 The search's own loop asks a sampler for batches, and its runner is a training of the whole batch, carried by Ray Tune.
 So a sampler sees whole batches only, in the order that it asked for them, and what it says does not depend on who was
 faster. Within a batch rungs stop some early (``thin``): after epochs 1, 2, 4, ... the half of best non-dominated rank
 goes on, and all that nothing in the batch dominates. Who is stopped is a ``pruned`` outcome with what it had at that
 epoch, which no front holds and no sampler learns from. With ``--proxy`` there is a rung before the first epoch: all of
-a batch are looked at untrained (``evaluators.proxies``), and half go on by that proxy in place of accuracy.
+a batch are looked at untrained (``evaluators.proxies``), or with the weights of a supernet that is trained before
+anything else, and half go on by that in place of accuracy.
 
 A run that is killed asks the same again: what is in the ledger is not asked for, what rungs measured is read, and what
 was trained goes on from its checkpoint, of its last epoch where it was at its end.
@@ -13,11 +14,16 @@ was trained goes on from its checkpoint, of its last epoch where it was at its e
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+from torch import nn
 
 from evaluators.checkpoint import drop
+from evaluators.prefix import PrefixCache
 from evaluators.proxies import score_by_proxies
+from evaluators.setting import Setting
+from evaluators.supernet import score_from_supernet
 from results.folder import RunFolder
 from results.front import ranks
 from results.ledger import Ledger, Outcome
@@ -26,7 +32,7 @@ from search.config import Config
 from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
 from search.goal import Goal
 from search.halving import standing, thin
-from search.job import carried, held, prepare_setting
+from search.job import carried, held, prepare_setting, trained_supernet
 from search.loop import Runner
 from search.progress import Stage
 from search.run import Job, search_stage
@@ -37,7 +43,7 @@ from spaces.candidate import METRICS, Candidate, Score
 from spaces.errors import OptionError
 from spaces.space import Space
 
-NO_PROXY = "none"
+NO_PROXY, SUPERNET = "none", "supernet"
 UNKNOWN = Score(state="ok", fidelity="trained")  # of a candidate before it is trained
 
 
@@ -65,11 +71,14 @@ def prepare(config: Config) -> Job:
             checkpoints=place_of(config.storage, folder),
             parts=config.train_parts,
         )
-        sampler = complete_only(lookup(SAMPLERS, "sampler", config.sampler))
+        sampler, look = complete_only(lookup(SAMPLERS, "sampler", config.sampler)), partial(score_by_proxies, setting)
         with held(config.threads):
+            if config.proxy == SUPERNET:
+                supernet = trained_supernet(folder, config, setting, training.match, stage)
+                look = with_supernet(look, setting, supernet, PrefixCache(config.prefix_cache_mb))
             with carried(training, config) as carry:
                 now = Now()
-                runner = trainer(training, ledger, carry, now.stage, stops=config.racing, proxy=config.proxy)
+                runner = trainer(training, ledger, carry, now.stage, look, stops=config.racing, proxy=config.proxy)
                 search_stage(job, folder, ledger, stage, runner, now.status, sampler=sampler)
             _keep_finalists(training, ledger, config, stage)
 
@@ -96,13 +105,41 @@ def _without_figures(outcome: Outcome) -> Outcome:
     return replace(outcome, score=replace(outcome.score, **dict.fromkeys(METRICS)))
 
 
+Look = Callable[[Candidate], Score]
+"""What a candidate shows before it is trained: its counts, and proxies as columns."""
+
+
+def with_supernet(look: Look, setting: Setting, supernet: nn.Module, cache: PrefixCache) -> Look:
+    """The look, with a column more: accuracy with a supernet's weights. Counts and state are those with them, too."""
+
+    def looked(candidate: Candidate) -> Score:
+        seen = look(candidate)
+        if seen.state != "ok":
+            return seen
+        scored = score_from_supernet(setting, supernet, candidate, cache=cache)
+        seconds = seen.seconds + scored.seconds
+        if scored.accuracy is None:
+            return replace(scored, seconds=seconds)
+        columns = {**seen.columns, SUPERNET: scored.accuracy}
+        return replace(scored, state="ok", error="", accuracy=None, columns=columns, seconds=seconds)
+
+    return looked
+
+
 def trainer(
-    training: Training, ledger: Ledger, carry: Carry, stage: Stage, *, stops: bool, proxy: str = NO_PROXY
+    training: Training,
+    ledger: Ledger,
+    carry: Carry,
+    stage: Stage,
+    look: Look,
+    *,
+    stops: bool,
+    proxy: str = NO_PROXY,
 ) -> Runner:
     """The runner that trains a batch, some to a rung and the others to the end; see the module.
 
     A candidate's training is named by the number that it has in the ledger. Without ``stops`` all are trained to the
-    end; a proxy's figures stand in their columns all the same.
+    end; what a ``look`` at them shows stands in their columns all the same, if there is a proxy.
     """
 
     def run(candidates: Sequence[Candidate], history: Sequence[Outcome]) -> Iterator[Score]:
@@ -120,7 +157,7 @@ def trainer(
 
         left, columns = pool, {}
         if proxy != NO_PROXY:
-            seen = _untrained(pool, training, stage)
+            seen = _looked_at(pool, look, stage)
             columns = {number: outcome.score.columns for number, outcome in seen.items()}
             left = screen(pool, list(seen.values()), training.goal, proxy, stop) if stops else pool
         if stops:
@@ -135,13 +172,12 @@ def trainer(
     return run
 
 
-def _untrained(pool: Sequence[Finalist], training: Training, stage: Stage) -> dict[int, Outcome]:
+def _looked_at(pool: Sequence[Finalist], look: Look, stage: Stage) -> dict[int, Outcome]:
     """What each of a pool shows before it is trained, by number."""
     tell, seen = stage(f"{len(pool)} untrained", "candidates"), {}
     for one in pool:
         tell(len(seen), len(pool))
-        score = score_by_proxies(training.setting, one.outcome.candidate)
-        seen[one.outcome.number] = replace(one.outcome, score=score)
+        seen[one.outcome.number] = replace(one.outcome, score=look(one.outcome.candidate))
     return seen
 
 
@@ -152,7 +188,7 @@ def screen(
     proxy: str,
     stop: Callable[[Finalist, Score], object],
 ) -> list[Finalist]:
-    """The better half of a pool by what was seen of it untrained, in order; the others are told to ``stop``.
+    """The better half of a pool by what it shows before it is trained, in order; the others are told to ``stop``.
 
     Better is what non-dominated rank and crowding say of the objectives with the proxy in accuracy's place. Constraints
     are for trained networks, and so is the front, of which a rung after an epoch stops none: a proxy is no accuracy.

@@ -143,7 +143,9 @@ def summary(run: Gathered) -> list[str]:
     if run.table:
         return sentences
     if run.sweep:
-        sentences.append("All were trained alone; there was no supernet.")
+        looked = run.config["match"].get("proxy") == "supernet"
+        supernet = "a supernet only said who was worth it" if looked else "there was no supernet"
+        sentences.append(f"All were trained alone; {supernet}.")
     elif run.finalists:
         took = duration(sum(one.metrics.get("seconds") or 0.0 for one in run.finalists))
         sentences.append(f"{plural(len(run.finalists), 'finalist', 'finalists')} trained alone in {took}.")
@@ -241,7 +243,7 @@ def _values(outcome: Outcome, names: Sequence[str]) -> list[float | None]:
 
 
 def proxies(run: Gathered) -> list[str]:
-    """How what candidates showed untrained ranks those that were then trained to the end; empty without any of it."""
+    """How what candidates showed before ranks those that were then trained to the end; empty without any of it."""
     trained = _scored(run, "trained") if run.sweep else []
     said = []
     for name in dict.fromkeys(name for outcome in trained for name in outcome.score.columns):
@@ -250,8 +252,8 @@ def proxies(run: Gathered) -> list[str]:
             said.append(in_words(agreement(*zip(*pairs, strict=True)), name))
     if not said:
         return []
-    head = "What candidates showed untrained, against the accuracy of those that were trained to the end."
-    if any(outcome.score.state == "pruned" and outcome.score.fidelity == "proxy" for outcome in run.outcomes):
+    head = "What candidates showed before they were trained, against the accuracy of those that were, to the end."
+    if any(o.score.state == "pruned" and o.score.fidelity in ("proxy", "supernet") for o in run.outcomes):
         by = run.config["match"].get("proxy")
         head += f" Those that {by} stopped are not among them, so nobody knows what it missed."
     return [head, *said]

@@ -16,19 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import launch
+from evaluators.prefix import PrefixCache
+from evaluators.supernet import score_from_supernet, set_initial
 from evaluators.training import Plan
 from results.folder import RunFolder
 from results.ledger import Ledger, Outcome
 from results.trust import agreement, in_words
-from search import sweep
 from search.config import Config
 from search.finalists import Training
 from search.goal import Goal
 from search.loop import Budget, search
 from search.samplers.random import sample
-from search.sweep import complete_only, room_of, trainer
+from search.sweep import complete_only, room_of, trainer, with_supernet
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError
+from spaces.seeds import torch_generator
 
 ROOT = Path(__file__).parents[2]
 GOAL = Goal(objectives=("accuracy", "spikes"))
@@ -60,13 +62,13 @@ def made_up(candidate, epochs):
     return Score(state="ok", fidelity="trained", accuracy=start * (1 - 0.5 ** (pace * epochs)), spikes=100 * spikes)
 
 
-def untrained(setting, candidate):
+def untrained(candidate):
     """What a made-up proxy says, which has nothing to do with what training will."""
     worth, spikes = np.random.default_rng([1, *candidate.key.encode()]).random(2)
     return Score(state="ok", fidelity="proxy", spikes=spikes, columns={"sahd": worth, "synflow": -worth})
 
 
-def swept(setting, path, *, moment=None, stops=True, epochs=4, proxy="none"):
+def swept(setting, path, *, moment=None, stops=True, epochs=4, proxy="none", look=untrained):
     """A sweep of 12 by batches of 6, killed when the ``moment``-th score is due; gives trainings that were begun."""
     folder = RunFolder(path)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,8 @@ def swept(setting, path, *, moment=None, stops=True, epochs=4, proxy="none"):
         setting=setting, supernet=None, plan=Plan(epochs=epochs), inherited=False, goal=GOAL, folder=folder, match="x"
     )
     with Ledger.open(folder.ledger) as ledger:
-        runner = trainer(training, ledger, carry, lambda *words: lambda done, total: None, stops=stops, proxy=proxy)
+        options = {"stops": stops, "proxy": proxy}
+        runner = trainer(training, ledger, carry, lambda *words: lambda done, total: None, look, **options)
         try:
             search(setting.space, ledger, sample, runner, goal=GOAL, budget=Budget(candidates=12, batch=6), seed=0)
         except Killed:
@@ -116,12 +119,11 @@ def test_who_is_stopped_by_hand(setting, tmp_path):
     assert len(asked) == len(set(asked))
 
 
-def test_who_is_stopped_untrained_by_hand(setting, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "score_by_proxies", untrained)
+def test_who_is_stopped_untrained_by_hand(setting, tmp_path):
     outcomes, asked = swept(setting, tmp_path, proxy="sahd")
     for first in (0, 6):
         batch = outcomes[first : first + 6]
-        seen = [untrained(setting, outcome.candidate) for outcome in batch]
+        seen = [untrained(outcome.candidate) for outcome in batch]
         values = [(score.columns["sahd"], score.spikes) for score in seen]
         stopped = [outcome.score.fidelity == "proxy" for outcome in batch]
         assert sum(stopped) == 3
@@ -139,17 +141,15 @@ def test_who_is_stopped_untrained_by_hand(setting, tmp_path, monkeypatch):
                 assert first + n not in {number for number, _ in asked}
 
 
-def test_without_stops_a_proxy_is_told_only(setting, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "score_by_proxies", untrained)
+def test_without_stops_a_proxy_is_told_only(setting, tmp_path):
     outcomes, asked = swept(setting, tmp_path, proxy="synflow", stops=False)
     assert asked == [(number, 4) for number in range(12)]
-    assert all(o.score.columns == untrained(setting, o.candidate).columns for o in outcomes)
+    assert all(o.score.columns == untrained(o.candidate).columns for o in outcomes)
 
 
-def test_what_cannot_be_looked_at_is_not_trained(setting, tmp_path, monkeypatch):
+def test_what_cannot_be_looked_at_is_not_trained(setting, tmp_path):
     lost = Score(state="failed", fidelity="proxy", error="made to fail")
-    monkeypatch.setattr(sweep, "score_by_proxies", lambda setting, candidate: lost)
-    outcomes, asked = swept(setting, tmp_path, proxy="sahd")
+    outcomes, asked = swept(setting, tmp_path, proxy="sahd", look=lambda candidate: lost)
     assert not asked
     assert [outcome.score for outcome in outcomes] == [lost] * 12
 
@@ -157,8 +157,7 @@ def test_what_cannot_be_looked_at_is_not_trained(setting, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("proxy", "moment"), [("none", n) for n in range(1, 20, 2)] + [("sahd", n) for n in range(1, 16, 2)]
 )
-def test_killed_at_any_score_and_gone_on_with_ends_the_same(setting, tmp_path, moment, proxy, monkeypatch):
-    monkeypatch.setattr(sweep, "score_by_proxies", untrained)
+def test_killed_at_any_score_and_gone_on_with_ends_the_same(setting, tmp_path, moment, proxy):
     whole, _ = swept(setting, tmp_path / "whole", proxy=proxy)
     cut, _ = swept(setting, tmp_path / "run", moment=moment, proxy=proxy)
     recorded = (tmp_path / "run" / "ledger.jsonl").read_bytes()
@@ -237,8 +236,7 @@ def test_a_sweep_leaves_a_run_for_each_seed(here, capsys):
             assert float(row["accuracy"]) == metrics["val_accuracy"]
             assert (metrics["supernet"], metrics["epochs"]) == (None, 3)
         assert not list((run / "checkpoints").iterdir())
-        assert "There was no supernet" not in (run / "report.html").read_text()
-        assert "there was no supernet" in (run / "report.html").read_text()
+        assert "All were trained alone; there was no supernet." in (run / "report.html").read_text()
     before = [digest(run) for run in sorted(here.glob("auto*"))]
     assert fillings[0] != fillings[1]
     assert launch.main(["resume", str(here), "--runner", "in-process"]) == 0
@@ -255,6 +253,10 @@ def test_a_sweep_leaves_a_run_for_each_seed(here, capsys):
         (["--table", "a.csv"], "--table"),
         (["--train-epochs", "0"], "--train-epochs 0 is out of range"),
         (["--proxy", "synflo"], "did you mean 'synflow'?"),
+        (
+            ["--supernet-epochs", "3"],
+            "--supernet-epochs 3 is of a supernet, which a sweep has with --proxy supernet alone",
+        ),
         (["--proxy", "sahd", "--objectives", "spikes,energy_nj"], "--proxy sahd stands for accuracy"),
         (["--runner", "in-process", "--storage", "nowhere://x", *SMALL], "--storage"),
     ],
@@ -280,10 +282,52 @@ def test_a_sweep_with_a_proxy_tells_how_each_ranked(data, tmp_path):
     assert all(row[name] for row in rows for name in ("sahd", "naswot", "synflow"))
     assert {row["fidelity"] for row in rows} == {"trained"}
     text = (out / "report.html").read_text()
-    assert "How far zero-cost proxies can be trusted" in text
+    assert "How far proxies can be trusted" in text
     ranked = agreement([float(row["sahd"]) for row in rows], [float(row["accuracy"]) for row in rows])
     assert in_words(ranked, "sahd") in text
     assert "stopped are not among them" not in text
+
+
+def test_a_look_with_a_supernet_is_its_score_as_a_column(setting):
+    supernet, cache = setting.space.network(setting.task.spec), PrefixCache(16)
+    set_initial(supernet, replace(setting.recipe, head_gain=8.0), torch_generator(0))
+    asked = []
+
+    def look(candidate):
+        asked.append(candidate)
+        return replace(untrained(candidate), state="failed" if len(asked) == 3 else "ok")
+
+    looked = with_supernet(look, setting, supernet, cache)
+    for number, candidate in enumerate(setting.space.sample(np.random.default_rng(seed)) for seed in range(3)):
+        seen, scored = looked(candidate), score_from_supernet(setting, supernet, candidate)
+        if number == 2:
+            assert seen == replace(untrained(candidate), state="failed")
+            continue
+        assert seen.columns == {**untrained(candidate).columns, "supernet": scored.accuracy}
+        assert (seen.spikes, seen.energy_nj, seen.fidelity) == (scored.spikes, scored.energy_nj, "supernet")
+        assert (seen.state, seen.accuracy) == ("ok", None)
+
+
+def test_a_sweep_whose_supernet_stops_half_trains_the_other_half_alone(data, tmp_path):
+    """Killed once the supernet is there, it goes on with that."""
+    out, options = tmp_path / "run", ["--proxy", "supernet", "--supernet-epochs", "1", "--runner", "in-process"]
+    assert launch.main(["sweep", *options, "--data", str(data), *SMALL, "--out", str(out)]) == 0
+    rows, stored = digest(out)
+    stopped = [row for row in rows if row["fidelity"] == "supernet"]
+    assert len(stopped) == 4
+    for row in stopped:
+        assert (row["state"], row["accuracy"]) == ("pruned", "")
+        assert "by supernet" in row["error"]
+    assert all(row[name] for row in rows for name in ("sahd", "naswot", "synflow", "supernet"))
+    assert {row["fidelity"] for row in rows if row["state"] == "ok"} == {"trained"}
+    text = (out / "report.html").read_text()
+    assert "All were trained alone; a supernet only said who was worth it." in text
+    assert "Those that supernet stopped are not among them" in text
+    supernet, ledger = (out / "supernet.safetensors").read_bytes(), out / "ledger.jsonl"
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:5]))
+    assert launch.main(["resume", str(out)]) == 0
+    assert digest(out) == (rows, stored)
+    assert (out / "supernet.safetensors").read_bytes() == supernet
 
 
 @pytest.mark.ray
