@@ -6,6 +6,7 @@ Parameters are tensor inputs, so their values never cause a recompilation.
 """
 
 import functools
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -82,10 +83,26 @@ def _backward_kernel(rule: Rule, wanted: tuple[bool, ...]) -> Kernel:
 
 
 def _compile(kernel: Kernel) -> Kernel:
-    config = torch._dynamo.config
-    config.recompile_limit = max(config.recompile_limit, MOST_KERNELS)
-    config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, MOST_KERNELS)
-    return torch.compile(kernel, dynamic=True, fullgraph=True)
+    compiled = torch.compile(kernel, dynamic=True, fullgraph=True)
+
+    @functools.wraps(kernel)
+    def run(*inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        _allow_many()
+        return compiled(*inputs)
+
+    return run
+
+
+_this_thread = threading.local()
+
+
+def _allow_many() -> None:
+    """Raises the compiler's limits, which are a thread's own: a backward pass on a GPU, say, is in another thread."""
+    if not hasattr(_this_thread, "allowed"):
+        config = torch._dynamo.config
+        config.recompile_limit = max(config.recompile_limit, MOST_KERNELS)
+        config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, MOST_KERNELS)
+        _this_thread.allowed = True
 
 
 class _Scan(torch.autograd.Function):

@@ -73,7 +73,7 @@ def run(setting: Setting, options: argparse.Namespace, seed: int, home: Path) ->
         plan=plan,
         seed=seed,
         folder=home,
-        match=str(options),
+        match=options.match,
         device=setting.device,
         rewind=options.rewind,
     )
@@ -111,6 +111,8 @@ def main() -> None:
         "eb+et": options.early,
     }
     space, config = config_space(config)
+    named = {name: getattr(options, name) for name in ("cell", "epochs", "rewind", "size")}
+    options.match = json.dumps(named | config.match())  # what is kept may be moved, and more asked of it later
     task = load_config_task(config, space)
     task = smaller(task, options.size) if options.size else task
     test = Split(task.test.images[: options.test_samples], task.test.labels[: options.test_samples])

@@ -4,6 +4,7 @@ Oracles are spikingjelly's neurons where it has them, else the equations written
 """
 
 import itertools
+import threading
 from math import comb
 
 import numpy as np
@@ -490,6 +491,23 @@ def test_a_machine_that_cannot_compile_runs_eagerly_and_says_so_once(monkeypatch
     recwarn.clear()
     Neuron("lif")(x)
     assert not recwarn.list
+
+
+def test_every_thread_may_compile_for_as_many_rules_and_times():
+    """The compiler's limits are a thread's own, eight at first; parts of a batch and GPUs bring threads of theirs."""
+    layer, x = Neuron("lif"), torch.randn(2, 4, 32, 16, 16, requires_grad=True)
+    found = []
+
+    def run():
+        found.append(torch._dynamo.config.recompile_limit)
+        layer(x).sum().backward()
+        found.append(torch._dynamo.config.recompile_limit)
+
+    for thread in (threading.Thread(target=run), threading.Thread(target=run)):
+        thread.start()
+        thread.join()
+    assert found == [found[0], scan_module.MOST_KERNELS] * 2
+    assert found[0] < scan_module.MOST_KERNELS
 
 
 def numpy_scan(x, threshold, decay, kind, reset):
