@@ -83,13 +83,13 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (rows - mean.to(rows)).square_().sum(0).double() / len(rows)
 
 
-def _pooled(count: int, mean: Tensor, var: Tensor, exchange: Exchange) -> tuple[float, Tensor, Tensor]:
-    """Samples of all, and mean and variance [C] over them, in float64 (Chan et al., 1979)."""
+def _pooled(count: int, mean: Tensor, var: Tensor, exchange: Exchange) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples of all [1], and mean and variance [C] over them, in float64 (Chan et al., 1979)."""
     own = torch.cat([mean.new_tensor([count]), mean, var])
     counts, means, variances = torch.stack(list(exchange(own))).split([1, len(mean), len(mean)], dim=1)
-    total = counts.sum()
+    total = counts.sum(0)  # stays on the device
     pooled = (counts * means).sum(0) / total
-    return total.item(), pooled, (counts * (variances + (means - pooled) ** 2)).sum(0) / total
+    return total, pooled, (counts * (variances + (means - pooled) ** 2)).sum(0) / total
 
 
 def _wide(x: Tensor) -> Tensor:
