@@ -1,6 +1,6 @@
 """Batch normalisation whose statistics do not depend on who computes them: sums are taken in one order.
 
-PyTorch's own sums up as many stretches of a batch as there are threads, which on channels-last maps is also a hundred
+PyTorch's own sums up as many stretches of a batch as there are threads, which on channels-last maps is also tens of
 times less exact; a difference in the last digit then flips spikes.
 """
 
