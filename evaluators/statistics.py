@@ -78,15 +78,20 @@ class _InOrder(torch.autograd.Function):
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (with divisor N H W) of the channels of ``x`` [N, C, H, W], each [C], in float64."""
-    rows = x.movedim(1, -1).flatten(0, -2)  # no copy of a channels-last map; a channel's sum is one thread's
-    mean = rows.sum(0).double() / len(rows)
-    return mean, (rows - mean.to(rows)).square_().sum(0).double() / len(rows)
+    rows = x.movedim(1, -1).flatten(0, -2)  # no copy of a channels-last map
+    mean = _sum(rows).double() / len(rows)
+    return mean, _sum((rows - mean.to(rows)).square_()).double() / len(rows)
+
+
+def _sum(rows: Tensor) -> Tensor:
+    """Sum [C] of rows [R, C]. A channel is summed by one thread; a single one would be by all, so it gets company."""
+    return nn.functional.pad(rows, (0, 1)).sum(0)[:1] if rows.shape[1] == 1 else rows.sum(0)
 
 
 def _pooled(count: int, mean: Tensor, var: Tensor, exchange: Exchange) -> tuple[Tensor, Tensor, Tensor]:
     """Samples of all [1], and mean and variance [C] over them, in float64 (Chan et al., 1979)."""
     own = torch.cat([mean.new_tensor([count]), mean, var])
-    counts, means, variances = torch.stack(list(exchange(own))).split([1, len(mean), len(mean)], dim=1)
+    counts, means, variances = torch.stack(tuple(exchange(own))).split([1, len(mean), len(mean)], dim=1)
     total = counts.sum(0)  # stays on the device
     pooled = (counts * means).sum(0) / total
     return total, pooled, (counts * (variances + (means - pooled) ** 2)).sum(0) / total

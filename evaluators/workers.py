@@ -136,10 +136,10 @@ class _Circle:
             self.slots.acquire()
 
     def _gather(self) -> None:
-        own = torch.stack(self.rows)
         if len(self.sizes) == 1:
-            self.all = own.unbind()
+            self.all = tuple(self.rows)
             return
+        own = torch.stack(self.rows)
         sent = own.new_zeros(max(self.sizes), own.shape[1])
         sent[: len(own)] = own
         came = [torch.empty_like(sent) for _ in self.sizes]

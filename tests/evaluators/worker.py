@@ -4,6 +4,7 @@ Process RANK of PROCESSES, with its share of PARTS, THREADS at a time, writes to
 """
 
 import json
+import shutil
 import sys
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -54,10 +55,12 @@ def in_double():
         training.batches = plain
 
 
-def trained(workers, make, *, epochs=2, checkpoint=None, stop=False, path_rule="balanced", paths=1, **plan):
-    """Batches of 16, so that three parts have 5, 5 and 6 samples; eight batches an epoch."""
+def trained(workers, make, *, epochs=2, checkpoint=None, stop=False, steps=None, path_rule="balanced", paths=1, **plan):
+    """Batches of 16, so that three parts have 5, 5 and 6 samples; six batches an epoch; ``steps`` gets those told."""
 
     def on_step(done, total):
+        if steps is not None:
+            steps.append(done)
         if stop and done > total // 2:
             raise Stopped
 
@@ -87,16 +90,22 @@ if __name__ == "__main__":
         "autosnn": run(autosnn, time_schedule=((1, 0.5),)),
         "sandwich": run(autosnn, path_rule="sandwich", paths=3, loss="tet"),
         "residual": run(residual, loss="mse"),
-        "long": run(autosnn, epochs=8, time_schedule=((1, 0.8),)),
+        "long": run(autosnn, epochs=12, time_schedule=((1, 0.8),)),
     }
     with in_double():
-        found["double"] = run(autosnn, epochs=8, time_schedule=((1, 0.8),))
+        found["double"] = run(autosnn, epochs=12, time_schedule=((1, 0.8),))
     kept = home / f"one-epoch-of-{parts}.safetensors"
     if processes == threads == 1:
         with suppress(Stopped):
             run(autosnn, time_schedule=((1, 0.5),), checkpoint=kept, stop=True)
     else:
-        found["resumed"] = run(autosnn, time_schedule=((1, 0.5),), checkpoint=kept)
+        mine = home / f"{name}.safetensors"  # for all of its processes
+        if rank == 0:
+            shutil.copy(kept, mine)
+        if processes > 1:
+            dist.barrier()
+        found["steps"] = []
+        found["resumed"] = run(autosnn, time_schedule=((1, 0.5),), checkpoint=mine, steps=found["steps"])
     if processes > 1:
         dist.destroy_process_group()
     (home / f"found-{name}-{rank}.json").write_text(json.dumps(found))
