@@ -119,10 +119,7 @@ class Neuron(Filled):
 
     def forward(self, x: Tensor) -> Tensor:
         """Spikes of input current ``x`` [T, B, C, ...]; memory format channels-last is kept."""
-        p = {_seen(name): self._used(name, x) for name in self.parts}
-        if x.dtype in (torch.float16, torch.bfloat16):
-            return self._spikes(x.float(), p).to(x.dtype)  # membranes are float32
-        return self._spikes(x, p)
+        return self._spikes(x, {_seen(name): self._used(name, x) for name in self.parts})
 
     def _used(self, name: str, x: Tensor) -> Tensor:
         """A parameter as it is for ``x``: of its time steps and of its channels."""

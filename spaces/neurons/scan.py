@@ -1,8 +1,9 @@
 """The scan over time: a one-step update unrolled over T, compiled into one kernel forward and one backward.
 
 The backward kernel computes the membranes again from the input, so a layer keeps nothing but its input current for it.
-Kernels are cached on disk by PyTorch; there is one pair a neuron rule and T, which serves all layers by dynamic shapes.
-Parameters are tensor inputs, so their values never cause a recompilation.
+Kernels are cached on disk by PyTorch; there is one pair a neuron rule, T and precision, which serves all layers by
+dynamic shapes. Parameters are tensor inputs, so their values never cause a recompilation. Membranes are float32 where
+currents and spikes are of fewer bits, which kernels read and write as they are.
 """
 
 import functools
@@ -16,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from spaces.neurons.step import Parameters, Rule, State
 from spaces.neurons.steps import STEPS
-from spaces.neurons.surrogate import SURROGATES, fire
+from spaces.neurons.surrogate import SURROGATES, fire, heaviside
 
 SMALLEST_COMPILED = 4097  # values a step: below, a kernel is not worth its call, and Inductor specialises on the size
 MOST_KERNELS = 1024  # rules, time steps and kinds of shapes share one piece of code
@@ -24,37 +25,42 @@ MOST_KERNELS = 1024  # rules, time steps and kinds of shapes share one piece of 
 Kernel = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
-def unrolled(x: Tensor, p: Parameters, rule: Rule, state: State | None = None) -> tuple[Tensor, State]:
-    """Spikes of input ``x`` [T, ..., C], and the state after; without one it starts at 0.
+def unrolled(
+    x: Tensor, p: Parameters, rule: Rule, state: State | None = None, *, differentiable: bool = True
+) -> tuple[Tensor, State]:
+    """Spikes of input ``x`` [T, ..., C] in its precision, and the state after; without one it starts at 0.
 
     Args:
         x: [T, M, C], M being batch and pixels, or maps [T, B, H, W, C] for a spatial step.
         p: the parameters that the step names; those it calls timed have a row a time step.
         rule: which step, and how.
-        state: what this function returned for the steps before.
+        state: what this function returned for the steps before; of at least 32 bits a value.
+        differentiable: whether spikes get their surrogate gradient, which costs as much as all else together.
     """
     step = STEPS[rule.step]
     derivative = SURROGATES[rule.surrogate].derivative
 
     def fired(excess: Tensor) -> Tensor:
-        return fire(excess, p["width"], derivative)
+        return fire(excess, p["width"], derivative) if differentiable else heaviside(excess)
 
+    precise = torch.promote_types(x.dtype, torch.float32)
     if step.parallel:
-        state, spikes = step.update((), x, p, fired, rule)
-        return spikes, state
+        state, spikes = step.update((), x.to(precise), p, fired, rule)
+        return spikes.to(x.dtype), state
     if state is None:
-        state = tuple(torch.zeros_like(x[0]) for _ in range(step.states(rule.size)))
+        state = tuple(torch.zeros_like(x[0], dtype=precise) for _ in range(step.states(rule.size)))
     spikes = []
     for t, now in enumerate(x.unbind(0)):
         of_now = {name: tensor[t] if name in step.timed else tensor for name, tensor in p.items()}
-        state, spike = step.update(state, now, of_now, fired, rule)
-        spikes.append(spike)
+        state, spike = step.update(state, now.to(precise), of_now, fired, rule)
+        spikes.append(spike.to(x.dtype))
     return torch.stack(spikes), state
 
 
-def _source(rule: Rule, x: Tensor, *parameters: Tensor) -> Tensor:
+def _source(rule: Rule, differentiable: bool, x: Tensor, *parameters: Tensor) -> Tensor:
     """What kernels are made from: spikes as a function of tensors alone, parameters in the order of the step."""
-    return unrolled(x, dict(zip(STEPS[rule.step].parameters, parameters, strict=True)), rule)[0]
+    named = dict(zip(STEPS[rule.step].parameters, parameters, strict=True))
+    return unrolled(x, named, rule, differentiable=differentiable)[0]
 
 
 @functools.cache
@@ -62,19 +68,26 @@ def _forward_kernel(rule: Rule) -> Kernel:
     """(x, *parameters) -> spikes, compiled."""
 
     def forward(*inputs: Tensor) -> Tensor:
-        return _source(rule, *inputs)
+        return _source(rule, False, *inputs)
 
     return _compile(forward)
 
 
 @functools.cache
 def _backward_kernel(rule: Rule, wanted: tuple[bool, ...]) -> Kernel:
-    """(gradient, x, *parameters) -> gradients of x and of those parameters that are ``wanted``, compiled."""
+    """(gradient, x, *parameters) -> gradients of x and of those parameters that are ``wanted``, compiled.
 
-    def backward(gradient: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    A parameter that is a number a layer or channel is spread over all units, and so is its gradient, summed over time:
+    whoever wants it sums that over units. Summed here it would be a pass over memory of its own, every step of it.
+    """
+
+    def backward(gradient: Tensor, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        spread = [parameter.expand(x.shape[1:]) if parameter.dim() == 1 else parameter for parameter in parameters]
+        inputs = [given if want else as_is for want, given, as_is in zip(wanted, (x, *spread), (x, *parameters))]
+
         def scan_of(*some: Tensor) -> Tensor:
             chosen = iter(some)
-            return _source(rule, *(next(chosen) if w else i for w, i in zip(wanted, inputs, strict=True)))
+            return _source(rule, True, *(next(chosen) if w else i for w, i in zip(wanted, inputs, strict=True)))
 
         _, pull_back = torch.func.vjp(scan_of, *(i for w, i in zip(wanted, inputs, strict=True) if w))
         return pull_back(gradient)
@@ -117,10 +130,10 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
-        wanted = tuple(ctx.needs_input_grad[1:])
+        wanted, inputs = tuple(ctx.needs_input_grad[1:]), ctx.saved_tensors
         kernel = _backward_kernel(ctx.rule, wanted)
-        found = iter(kernel(gradient.contiguous().data, *(tensor.data for tensor in ctx.saved_tensors)))
-        return None, *(next(found) if want else None for want in wanted)
+        found = iter(kernel(gradient.contiguous().data, *(tensor.data for tensor in inputs)))
+        return None, *(next(found).sum_to_size(of.shape) if w else None for w, of in zip(wanted, inputs, strict=True))
 
 
 _broken: list[str] = []  # why this process cannot compile; said once
@@ -145,4 +158,4 @@ def scan(x: Tensor, p: Parameters, rule: Rule, *, compiled: bool = True) -> Tens
                 RuntimeWarning,
                 stacklevel=2,
             )
-    return unrolled(x, p, rule)[0]
+    return unrolled(x, p, rule, differentiable=torch.is_grad_enabled())[0]
