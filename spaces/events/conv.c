@@ -1,7 +1,7 @@
 /* Event-driven convolution on the CPU: work in proportion to spikes, not to neurons.
 
    Maps are channels last, [n, h, w, c] float32; spikes are exactly 0 or 1. Kernels are of odd size k up to 7 with padding
-   k / 2 and stride 1; channels out come in multiples of 8 and are worked on in blocks of `cb`, 16 where that divides them.
+   k / 2 and stride 1; channels out come in multiples of 8 and are worked on in blocks of `cb`, see `conv_block`.
 
    Spikes are a list: `event` holds the channels of each pixel's spikes, pixel after pixel, and `start` [n * h * w + 1]
    where each pixel's begin. Output and gradient maps are padded by k / 2, so that what a pixel reaches in one row of a
@@ -23,7 +23,8 @@ typedef float v8a __attribute__((vector_size(32)));
 typedef int32_t v8i __attribute__((vector_size(32), aligned(4)));
 typedef uint16_t v8s __attribute__((vector_size(16), aligned(2)));
 
-#define CACHED (96 * 1024) /* bytes of padded gradient to work on at a time */
+#define NEAR (24 * 1024)   /* bytes of a padded map to work on at a time */
+#define CACHED (96 * 1024) /* and of a padded gradient */
 
 /* Eight bits, one for each of eight floats that is not 0; sets bits of `odd` where one is not 1 either. */
 static inline unsigned spikes_of(const float *x, v8i *odd) {
@@ -68,51 +69,80 @@ int64_t events_of(const float *x, int64_t pixels, int64_t c, uint16_t *event, in
     return count;
 }
 
-#define EACH(v, n) _Pragma("GCC unroll 16") for (int v = 0; v < (n); v++)
+#define EACH(v, n) _Pragma("GCC unroll 32") for (int v = 0; v < (n); v++)
 
-/* to += the sum of `count` stretches of K * NV vectors, which lie STEP vectors apart at the given places. */
-#define GATHER(NAME, PLACE, K, NV, STEP)                                                                 \
-    static void NAME##_##K##_##NV(const PLACE *place, int64_t count, const float *map, float *to) {      \
-        v8 sum[K * NV];                                                                                  \
-        EACH(v, K * NV) sum[v] = ((v8 *)to)[v];                                                          \
-        for (int64_t i = 0; i < count; i++) {                                                            \
-            const v8 *at = (const v8 *)map + (int64_t)place[i] * (STEP);                                 \
-            EACH(v, K * NV) sum[v] += at[v];                                                             \
-        }                                                                                                \
-        EACH(v, K * NV) ((v8 *)to)[v] = sum[v];                                                          \
+/* Kernels for a size K of kernel and blocks of NV vectors V of channels.
+
+   forward: adds what each spike of a frame reaches to the padded map [h + 2p, w + 2p, cb]; weight is [K][c_in][K][cb].
+   It takes a strip of the frame at a time, and of that one row of the kernel after the other, so that both the map and
+   the weights that it works on stay in the nearest cache.
+   backward: to += the sum of `count` stretches of K pixels of a padded map, which begin at the given pixels. */
+#define KERNELS(K, V, NV)                                                                                      \
+    static void forward_##K##_##V##_##NV(const uint16_t *event, const int32_t *start, const float *weight,     \
+                                         float *map, int64_t h, int64_t w, int64_t c_in) {                     \
+        int64_t pw = w + K - 1, strip = NEAR / (pw * NV * (int64_t)sizeof(V)) - K + 1;                         \
+        if (strip < 1) strip = 1;                                                                              \
+        for (int64_t top = 0; top < h; top += strip)                                                           \
+            for (int ky = 0; ky < K; ky++) {                                                                   \
+                const V *weights = (const V *)weight + ky * c_in * (K * NV);                                   \
+                for (int64_t y = top; y < top + strip && y < h; y++) {                                         \
+                    const int32_t *at = start + y * w;                                                         \
+                    V *to = (V *)map + (y + K - 1 - ky) * pw * NV;                                             \
+                    for (int64_t x = 0; x < w; x++, to += NV) {                                                \
+                        const uint16_t *spike = event + at[x], *end = event + at[x + 1];                       \
+                        if (spike == end) continue;                                                            \
+                        V sum[K * NV];                                                                         \
+                        EACH(v, K * NV) sum[v] = to[v];                                                        \
+                        for (; spike < end; spike++) {                                                         \
+                            const V *reached = weights + *spike * (K * NV);                                    \
+                            EACH(v, K * NV) sum[v] += reached[v];                                              \
+                        }                                                                                      \
+                        EACH(v, K * NV) to[v] = sum[v];                                                        \
+                    }                                                                                          \
+                }                                                                                              \
+            }                                                                                                  \
+    }                                                                                                          \
+    static void backward_##K##_##V##_##NV(const int32_t *place, int64_t count, const float *map, float *to) {  \
+        V sum[K * NV];                                                                                         \
+        EACH(v, K * NV) sum[v] = ((V *)to)[v];                                                                 \
+        for (int64_t i = 0; i < count; i++) {                                                                  \
+            const V *at = (const V *)map + (int64_t)place[i] * NV;                                             \
+            EACH(v, K * NV) sum[v] += at[v];                                                                   \
+        }                                                                                                      \
+        EACH(v, K * NV) ((V *)to)[v] = sum[v];                                                                 \
     }
-#define GATHERS(K, NV)                        \
-    GATHER(weights, uint16_t, K, NV, K * NV)  \
-    GATHER(pixels, int32_t, K, NV, NV)
 
-GATHERS(1, 1)
-GATHERS(1, 2)
-GATHERS(3, 1)
-GATHERS(3, 2)
-GATHERS(5, 1)
-GATHERS(5, 2)
-GATHERS(7, 1)
-GATHERS(7, 2)
+#define SIZES(V, NV) KERNELS(1, V, NV) KERNELS(3, V, NV) KERNELS(5, V, NV) KERNELS(7, V, NV)
+#define ROW(NAME, V, NV) {NAME##_1_##V##_##NV, NAME##_3_##V##_##NV, NAME##_5_##V##_##NV, NAME##_7_##V##_##NV}
 
-#define CHOOSE(NAME, PLACE)                                                                 \
-    typedef void (*NAME##_gather)(const PLACE *, int64_t, const float *, float *);          \
-    static NAME##_gather choose_##NAME(int k, int wide) {                                   \
-        static const NAME##_gather all[4][2] = {{NAME##_1_1, NAME##_1_2},                   \
-                                                {NAME##_3_1, NAME##_3_2},                   \
-                                                {NAME##_5_1, NAME##_5_2},                   \
-                                                {NAME##_7_1, NAME##_7_2}};                  \
-        return all[k / 2][wide];                                                            \
-    }
+SIZES(v8, 1)
+#ifdef __AVX512F__ /* as many sums as 32 registers hold, and vectors twice as long */
+typedef float v16 __attribute__((vector_size(64), aligned(4)));
+SIZES(v16, 1)
+SIZES(v16, 2)
+#define WIDEST 32
+#define ROWS(NAME) ROW(NAME, v8, 1), ROW(NAME, v16, 1), ROW(NAME, v16, 2)
+#else
+SIZES(v8, 2)
+#define WIDEST 16
+#define ROWS(NAME) ROW(NAME, v8, 1), ROW(NAME, v8, 2)
+#endif
 
-CHOOSE(weights, uint16_t)
-CHOOSE(pixels, int32_t)
+static void (*const forwards[][4])(const uint16_t *, const int32_t *, const float *, float *, int64_t, int64_t, int64_t) =
+    {ROWS(forward)};
+static void (*const backwards[][4])(const int32_t *, int64_t, const float *, float *) = {ROWS(backward)};
 
-/* `count` pieces of `size` floats, 8 or 16, from one distance apart to another. */
+/* Channels out that are worked on at a time: 8, 16 or 32. */
+int64_t conv_block(int64_t c_out) {
+    int64_t cb = 8;
+    while (cb < WIDEST && c_out % (2 * cb) == 0) cb *= 2;
+    return cb;
+}
+
+/* `count` pieces of `size` floats, a multiple of 8, from one distance apart to another. */
 static void copy(const float *from, int64_t from_step, float *to, int64_t to_step, int64_t count, int64_t size) {
-    for (int64_t i = 0; i < count; i++, from += from_step, to += to_step) {
-        ((v8 *)to)[0] = ((const v8 *)from)[0];
-        if (size == 16) ((v8 *)to)[1] = ((const v8 *)from)[1];
-    }
+    for (int64_t i = 0; i < count; i++, from += from_step, to += to_step)
+        for (int64_t at = 0; at < size; at += 8) *(v8 *)(to + at) = *(const v8 *)(from + at);
 }
 
 /* That many floats, all 0, on a border of the cache's lines. */
@@ -123,13 +153,10 @@ static float *padded(int64_t count) {
     return map;
 }
 
-static int64_t block(int64_t c_out) { return c_out % 16 ? 8 : 16; }
-
 /* out [n, h, w, c_out] of events; weight is [c_out / cb][ky][c_in][k - 1 - kx][cb]. Returns 0, or -1 without memory. */
 int conv_forward(const uint16_t *event, const int32_t *start, const float *weight, float *out, int64_t n, int64_t h,
                  int64_t w, int64_t c_in, int64_t c_out, int k, int threads) {
-    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, cb = block(c_out);
-    weights_gather gather = choose_weights(k, cb == 16);
+    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, cb = conv_block(c_out);
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
@@ -143,15 +170,7 @@ int conv_forward(const uint16_t *event, const int32_t *start, const float *weigh
             for (int64_t co = 0; co < c_out; co += cb) {
                 if (!map) continue;
                 memset(map, 0, ph * pw * cb * sizeof(float));
-                for (int64_t y = 0; y < h; y++)
-                    for (int64_t x = 0; x < w; x++) {
-                        const int32_t *at = start + (frame * h + y) * w + x;
-                        int64_t count = at[1] - at[0];
-                        if (count == 0) continue;
-                        for (int64_t ky = 0; ky < k; ky++)
-                            gather(event + at[0], count, weight + (co * k + ky * cb) * c_in * k,
-                                   map + ((y + 2 * p - ky) * pw + x) * cb);
-                    }
+                forwards[cb / 16][k / 2](event, start + frame * h * w, weight + co * k * k * c_in, map, h, w, c_in);
                 for (int64_t y = 0; y < h; y++)
                     copy(map + ((y + p) * pw + p) * cb, cb, out + (frame * h + y) * w * c_out + co, c_out, w, cb);
             }
@@ -165,11 +184,10 @@ int conv_forward(const uint16_t *event, const int32_t *start, const float *weigh
    of the kernel the sums over all its events are held in registers. */
 int conv_weight_gradient(const uint16_t *event, const int32_t *start, const float *grad, float *out, int64_t n,
                          int64_t h, int64_t w, int64_t c_in, int64_t c_out, int k, int threads) {
-    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, size = k * k * c_in * c_out, cb = block(c_out);
+    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, size = k * k * c_in * c_out, cb = conv_block(c_out);
     int64_t group = CACHED / (ph * pw * cb * (int64_t)sizeof(float));
     group = group < 1 ? 1 : group > n ? n : group;
     int64_t groups = (n + group - 1) / group;
-    pixels_gather gather = choose_pixels(k, cb == 16);
     float *sums = calloc(threads * size, sizeof(float)); /* one a thread, added up in order: runs repeat to the bit */
     int failed = !sums;
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -205,8 +223,9 @@ int conv_weight_gradient(const uint16_t *event, const int32_t *start, const floa
                     int64_t count = first[c + 1] - first[c];
                     if (count == 0) continue;
                     for (int64_t ky = 0; ky < k; ky++) {
-                        float sum[7 * 16] __attribute__((aligned(64))) = {0};
-                        gather(place + first[c], count, map + (2 * p - ky) * pw * cb, sum);
+                        float sum[7 * WIDEST] __attribute__((aligned(64))) = {0};
+                        const float *from = map + (2 * p - ky) * pw * cb;
+                        backwards[cb / 16][k / 2](place + first[c], count, from, sum);
                         for (int64_t j = 0; j < k; j++) {
                             float *to = own + ((ky * k + k - 1 - j) * c_in + c) * c_out + co;
                             for (int64_t i = 0; i < cb; i++) to[i] += sum[j * cb + i];

@@ -65,7 +65,7 @@ class _EventConv(torch.autograd.Function):
     def forward(ctx, x: Tensor, kernel: Tensor, events: Events) -> Tensor:  # noqa: ANN001
         c_out, c_in, k, _ = kernel.shape
         n, _, h, w = events.shape
-        block = 8 if c_out % 16 else 16
+        block = kernels().conv_block(c_out)
         blocks = kernel.detach().flip(3).unflatten(0, (-1, block)).permute(0, 3, 2, 4, 1).contiguous()
         out = torch.empty(n, h, w, c_out)
         arguments = (*_lists(events), blocks.data_ptr(), out.data_ptr(), n, h, w, c_in, c_out, k)

@@ -17,6 +17,7 @@ OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
 POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 SIGNATURES = {
     "events_of": (LONG, [POINTER, LONG, LONG, POINTER, POINTER]),
+    "conv_block": (LONG, [LONG]),
     "conv_forward": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
     "conv_weight_gradient": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
 }
