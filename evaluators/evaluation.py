@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.counting import Counts, LayerCount, counting
-from evaluators.statistics import normalise_in_order
 from evaluators.tasks.task import Split, Task, batches
+from spaces.batch_norm import batch_norm
 from spaces.layers import Norm
 from spaces.seeds import torch_generator
 
@@ -107,7 +107,7 @@ def renewing_statistics(network: nn.Module) -> Iterator[None]:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean over batches
-        norm.normalise = normalise_in_order  # a score does not depend on the number of threads
+        norm.normalise = batch_norm  # of its own batches, whoever else there is
     network.train()
     try:
         yield

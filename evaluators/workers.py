@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from evaluators.statistics import Exchange, alone, normalise_in_order
+from spaces.batch_norm import Exchange, alone, batch_norm
 from spaces.layers import Norm
 
 Result = TypeVar("Result")
@@ -45,13 +45,13 @@ class Workers:
         if self.count > 1:
             for module in network.modules():
                 if isinstance(module, Norm):
-                    module.normalise = partial(normalise_in_order, exchange=self.exchange)
+                    module.normalise = partial(batch_norm, exchange=self.exchange)
 
     def leave(self, network: nn.Module) -> None:
         """Has it see its own batches alone again."""
         for module in network.modules():
             if isinstance(module, Norm):
-                module.normalise = nn.functional.batch_norm
+                module.normalise = batch_norm
 
     def add(self, tensors: Iterable[Tensor]) -> None:
         """Puts the sum over all workers into tensors, which are of the same shapes on every worker."""

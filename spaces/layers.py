@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spaces.batch_norm import batch_norm
 from spaces.blanks import Filled, Free, Number, largest
 from spaces.candidate import Value
 from spaces.errors import SpaceError
-from spaces.events.conv import convolve
 from spaces.kinds import REAL, Kind, added, averaged, joined
+from spaces.native.conv import convolve
+from spaces.native.pool import max_pool
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -114,12 +116,14 @@ class Norm(nn.BatchNorm2d):
     Others are made of it, see ``spaces/norms.py``.
 
     Attributes:
-        normalise: what computes it, in place of ``torch.nn.functional.batch_norm`` where batches are shared.
+        normalise: what computes it, ``batch_norm`` or that with those who share a batch.
+        compiled: whether that runs in C where it can.
     """
 
     def __init__(self, channels: Number) -> None:
         super().__init__(int(largest(channels)))
-        self.normalise: Callable[..., Tensor] = F.batch_norm
+        self.normalise: Callable[..., Tensor] = batch_norm
+        self.compiled = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised ``x``, same shape."""
@@ -128,7 +132,12 @@ class Norm(nn.BatchNorm2d):
     def _first(self, x: Tensor) -> Tensor:
         c = x.shape[1]
         state = (self.running_mean[:c], self.running_var[:c], self.weight[:c], self.bias[:c])
-        return self.normalise(x, *state, training=self.training, momentum=self.counted(), eps=self.eps)
+        return self.normalised(x, *state, momentum=self.counted())
+
+    def normalised(self, x: Tensor, *state: Tensor, momentum: float) -> Tensor:
+        """A map [N, C, H, W] by running mean and variance, weight and bias [C]; in training by its own moments."""
+        about = {"training": self.training, "eps": self.eps, "compiled": self.compiled}
+        return self.normalise(x, *state, momentum=momentum, **about)
 
     def counted(self) -> float:
         """Share of this batch in the running statistics, 1 / batches so far without a momentum; counts the batch."""
@@ -144,11 +153,19 @@ class Norm(nn.BatchNorm2d):
 
 
 class MaxPool(nn.Module):
-    """Max-pooling 2x2, stride 2: spikes stay spikes."""
+    """Max-pooling 2x2, stride 2: spikes stay spikes.
+
+    Attributes:
+        compiled: whether it runs in C where it can.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled = True
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., C, H, W] to [..., C, H // 2, W // 2]."""
-        return over_time(lambda maps: F.max_pool2d(maps, 2), x)
+        return over_time(lambda maps: max_pool(maps, compiled=self.compiled), x)
 
     def emits(self, *kinds: Kind) -> Kind:
         """What it gets."""

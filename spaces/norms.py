@@ -51,7 +51,7 @@ class TDBN(Filled, Norm):
         c = x.shape[1]
         weight = self.weight[:c] * (self.alpha * self.threshold)
         state = (self.running_mean[:c], self.running_var[:c], weight, self.bias[:c])
-        return self.normalise(x, *state, training=self.training, momentum=self.counted(), eps=self.eps)
+        return self.normalised(x, *state, momentum=self.counted())
 
 
 class BNTT(Norm):
@@ -75,7 +75,7 @@ class BNTT(Norm):
         steps = []
         for t, step in enumerate(x):
             state = (self.running_mean[t, :c], self.running_var[t, :c], self.weight[t, :c], self.bias[t, :c])
-            steps.append(self.normalise(step, *state, training=self.training, momentum=share, eps=self.eps))
+            steps.append(self.normalised(step, *state, momentum=share))
         return torch.stack(steps)
 
 

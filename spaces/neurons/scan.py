@@ -83,7 +83,9 @@ def _backward_kernel(rule: Rule, wanted: tuple[bool, ...]) -> Kernel:
 
     def backward(gradient: Tensor, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         spread = [parameter.expand(x.shape[1:]) if parameter.dim() == 1 else parameter for parameter in parameters]
-        inputs = [given if want else as_is for want, given, as_is in zip(wanted, (x, *spread), (x, *parameters))]
+        inputs = [
+            given if want else as_is for want, given, as_is in zip(wanted, (x, *spread), (x, *parameters), strict=True)
+        ]
 
         def scan_of(*some: Tensor) -> Tensor:
             chosen = iter(some)

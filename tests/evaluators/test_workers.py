@@ -13,11 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional as F
 
 from evaluators.tasks.task import Split, Task
 from evaluators.training import Plan, fit
 from evaluators.workers import Workers, in_parts
+from spaces.batch_norm import batch_norm
 from spaces.layers import Norm
 from spaces.spec import TaskSpec
 
@@ -151,4 +151,4 @@ def test_a_network_that_was_trained_in_parts_can_be_sent_and_used_alone():
 
     network = pickle.loads(pickle.dumps(in_parts(part, 2).eval()))
     assert network(images.float(), None).isfinite().all()
-    assert network[0].normalise is F.batch_norm
+    assert network[0].normalise is batch_norm

@@ -1,4 +1,4 @@
-"""The native kernels: C beside this file, compiled for this processor when first used, and kept on disk."""
+"""The native kernels: the C files beside this one, compiled for this processor when first used, and kept on disk."""
 
 import ctypes
 import functools
@@ -11,7 +11,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("conv.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("conv.c", "norm.c", "pool.c"))
+HEADERS = (Path(__file__).with_name("vectors.h"),)
 COMPILERS = ("cc", "gcc", "clang", "g++")
 OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
 POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -20,6 +21,11 @@ SIGNATURES = {
     "conv_block": (LONG, [LONG]),
     "conv_forward": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
     "conv_weight_gradient": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
+    "norm_moments": (INT, [POINTER, LONG, LONG, INT, POINTER, INT]),
+    "norm_sums": (INT, [POINTER] * 2 + [LONG] * 2 + [INT] + [POINTER] * 2 + [INT]),
+    "norm_apply": (None, [POINTER] * 3 + [LONG] * 2 + [INT, POINTER, INT]),
+    "pool_forward": (None, [POINTER] * 2 + [LONG] * 4 + [INT] * 2),
+    "pool_backward": (None, [POINTER] * 3 + [LONG] * 4 + [INT] * 2),
 }
 
 
@@ -31,8 +37,9 @@ def kernels() -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         output = getattr(error, "stderr", None) or str(error)
         warnings.warn(
-            f"convolutions run dense, a few times slower, because compiling failed ({' '.join(output.split())[:200]}); "
-            "install a C compiler such as gcc, or pass --no-compile to silence this",
+            "convolutions run dense, and norms and poolings as PyTorch has them, a few times slower, because compiling "
+            f"failed ({' '.join(output.split())[:200]}); install a C compiler such as gcc, or pass --no-compile to "
+            "silence this",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -43,16 +50,23 @@ def kernels() -> ctypes.CDLL | None:
     return library
 
 
+def check(status: int) -> None:
+    """Raises MemoryError where a kernel says that it had none."""
+    if status:
+        raise MemoryError("not enough memory for a layer")
+
+
 def _compiled() -> Path:
     """The library's file, compiled if it is not there; several processes may do so at once."""
-    key = hashlib.sha256("\0".join([SOURCE.read_text(), *OPTIONS, _processor()]).encode()).hexdigest()[:16]
+    made_of = [*(source.read_text() for source in (*SOURCES, *HEADERS)), *OPTIONS, _processor()]
+    key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikefront"
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError:  # a home that cannot be written
         home = Path(tempfile.gettempdir()) / f"spikefront-{os.getuid()}"
         home.mkdir(mode=0o700, exist_ok=True)
-    path = home / f"conv-{key}.so"
+    path = home / f"kernels-{key}.so"
     if path.exists():
         return path
     compiler = os.environ.get("CC") or next((name for name in COMPILERS if shutil.which(name)), None)
@@ -61,7 +75,7 @@ def _compiled() -> Path:
     language = ["-x", "c"] if compiler.endswith("++") else []
     with tempfile.TemporaryDirectory(dir=home) as folder:
         made = Path(folder) / path.name
-        command = [*compiler.split(), *OPTIONS, *language, str(SOURCE), "-o", str(made)]
+        command = [*compiler.split(), *OPTIONS, *language, *map(str, SOURCES), "-o", str(made)]
         try:
             subprocess.run([*command, "-fopenmp"], check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError:  # a compiler without OpenMP

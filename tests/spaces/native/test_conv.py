@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from spaces.events import conv as conv_module
-from spaces.events import native
-from spaces.events.conv import convolve, events_of
+from spaces.native import conv as conv_module
+from spaces.native import library
+from spaces.native.conv import convolve, events_of
 
-pytestmark = pytest.mark.skipif(native.kernels() is None, reason="no C compiler")
+pytestmark = pytest.mark.skipif(library.kernels() is None, reason="no C compiler")
 
 
 def spikes(shape, rate, seed=0):
@@ -28,7 +28,7 @@ def normal(shape, seed=1):
 @given(
     n=st.integers(1, 5),
     c_in=st.integers(1, 40),
-    c_out=st.sampled_from([8, 16, 24, 48]),
+    c_out=st.sampled_from([8, 16, 24, 32, 64, 48]),
     h=st.integers(1, 9),
     w=st.integers(1, 9),
     k=st.sampled_from([1, 3, 5, 7]),
@@ -117,7 +117,7 @@ def test_a_frame_does_not_depend_on_its_batch_nor_on_threads():
 
 
 def test_without_a_compiler_it_is_dense_and_says_so_once(monkeypatch, tmp_path):
-    native.kernels.cache_clear()
+    library.kernels.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CC", "false")
     x, kernel = spikes((2, 4, 5, 5), 0.3), normal((8, 4, 3, 3))
@@ -128,12 +128,12 @@ def test_without_a_compiler_it_is_dense_and_says_so_once(monkeypatch, tmp_path):
             warnings.simplefilter("error")
             convolve(x, kernel)
     finally:
-        native.kernels.cache_clear()
+        library.kernels.cache_clear()
 
 
 def test_is_compiled_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = native._compiled()
+    path = library._compiled()
     assert list((tmp_path / "spikefront").iterdir()) == [path]
     monkeypatch.setattr(subprocess, "run", lambda *a, **o: pytest.fail("compiled twice"))
-    assert native._compiled() == path
+    assert library._compiled() == path

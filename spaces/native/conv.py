@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from spaces.events.native import kernels
+from spaces.native.library import check, kernels
 
 KERNEL_SIZES = (1, 3, 5, 7)
 
@@ -69,7 +69,7 @@ class _EventConv(torch.autograd.Function):
         blocks = kernel.detach().flip(3).unflatten(0, (-1, block)).permute(0, 3, 2, 4, 1).contiguous()
         out = torch.empty(n, h, w, c_out)
         arguments = (*_lists(events), blocks.data_ptr(), out.data_ptr(), n, h, w, c_in, c_out, k)
-        _check(kernels().conv_forward(*arguments, torch.get_num_threads()))
+        check(kernels().conv_forward(*arguments, torch.get_num_threads()))
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(kernel)
             ctx.events = Events(events.channel.clone(), events.start, events.shape)  # the list was made for any rate
@@ -90,15 +90,10 @@ class _EventConv(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             made = torch.empty(k, k, c_in, c_out)
             arguments = (*_lists(events), gradient.data_ptr(), made.data_ptr(), n, h, w, c_in, c_out, k)
-            _check(kernels().conv_weight_gradient(*arguments, torch.get_num_threads()))
+            check(kernels().conv_weight_gradient(*arguments, torch.get_num_threads()))
             for_kernel = made.permute(3, 2, 0, 1)
         return for_x, for_kernel, None
 
 
 def _lists(events: Events) -> tuple[int, int]:
     return events.channel.data_ptr(), events.start.data_ptr()
-
-
-def _check(status: int) -> None:
-    if status:
-        raise MemoryError("not enough memory for a convolution")

@@ -1,1 +1,0 @@
-"""Event-driven layers: work in proportion to spikes, not to neurons."""

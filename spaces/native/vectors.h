@@ -1,0 +1,50 @@
+/* Values of maps, float32 or, where `half` is 1, bfloat16, by the vector and one by one. */
+
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define LANES 16
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+
+INLINE void *at(const void *x, int64_t i, int half) {
+    return half ? (void *)((uint16_t *)x + i) : (void *)((float *)x + i);
+}
+
+INLINE vec load(const void *x, int64_t i, int half) {
+    vec value;
+    if (!half) {
+        memcpy(&value, at(x, i, 0), sizeof value);
+        return value;
+    }
+    halves narrow;
+    memcpy(&narrow, at(x, i, 1), sizeof narrow);
+    return (vec)(__builtin_convertvector(narrow, bits) << 16);
+}
+
+INLINE void store(void *y, int64_t i, vec value, int half) {
+    if (!half) {
+        memcpy(at(y, i, 0), &value, sizeof value);
+        return;
+    }
+    bits wide = (bits)value, numbers = (bits)(value == value);
+    wide = (wide + 0x7fff + (wide >> 16 & 1)) >> 16; /* to the nearest, and to even */
+    halves narrow = __builtin_convertvector((wide & numbers) | (0x7fc0 & ~numbers), halves);
+    memcpy(at(y, i, 1), &narrow, sizeof narrow);
+}
+
+/* A vector of n <= LANES values, zeros behind them. */
+INLINE vec load_some(const void *x, int64_t i, int64_t n, int half) {
+    uint32_t room[LANES] = {0};
+    memcpy(room, at(x, i, half), n * (half ? 2 : 4));
+    return load(room, 0, half);
+}
+
+INLINE void store_some(void *y, int64_t i, vec value, int64_t n, int half) {
+    uint32_t room[LANES];
+    store(room, 0, value, half);
+    memcpy(at(y, i, half), room, n * (half ? 2 : 4));
+}
