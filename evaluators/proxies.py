@@ -36,6 +36,7 @@ from spaces.neurons.neuron import Neuron
 from spaces.seeds import torch_generator
 from spaces.sparsity import asked_sparsity
 from spaces.spec import TaskSpec
+from spaces.weights import inherit
 
 PROXIES = ("sahd", "naswot", "synflow")
 SAMPLES = CALIBRATION_BATCH  # one batch: kernels are of its images
@@ -43,19 +44,22 @@ RIDGE = 1e-3  # as in the authors' code, also where all neurons of a layer are s
 LEAST = 1e-300  # flow where there is none
 
 
-def score_by_proxies(setting: Setting, candidate: Candidate) -> Score:
+def score_by_proxies(setting: Setting, candidate: Candidate, *, supernet: nn.Module | None = None) -> Score:
     """The proxies of a candidate, as columns, and its counts, before any training; accuracy is not known.
 
-    A pure function of setting and candidate. All candidates get their weights from one stream and see the same images.
-    One whose readout is silent at first is none the worse for it: training may wake it. One with a sparsity is pruned
-    in one shot, by the size of its initial weights.
+    A pure function of setting and candidate. All candidates get their weights from one stream, or inherit those of a
+    supernet, and see the same images. One whose readout is silent at first is none the worse for it: training may wake
+    it. One with a sparsity is pruned in one shot, by the size of these weights.
     """
     start = time.perf_counter()
     if flaw := setting.space.flaw(candidate):
         return Score(state="infeasible", fidelity="proxy", seconds=time.perf_counter() - start, error=flaw)
     try:
         network = build_alone(setting, candidate)
-        set_initial(network, setting.recipe, torch_generator(setting.seed, "proxies", "weights"))
+        if supernet is None:
+            set_initial(network, setting.recipe, torch_generator(setting.seed, "proxies", "weights"))
+        else:
+            inherit(network, supernet)
         if sparsity := asked_sparsity(candidate):
             attach(network, one_shot(network, sparsity, PRUNING))
         score, columns = _seen(setting, candidate, network)

@@ -3,18 +3,21 @@
     python tests/benchmarks/proxies.py --table cifar10.csv.gz -- --space spikenas-bench --data cifar10 --width 8
 
 Draws random candidates of a space whose blanks are the table's columns, looks at each untrained, and sets every proxy,
-the counts at initialisation and the space's own features against the table's columns. Options after ``--`` are those of
-``launch.py search``.
+the counts at initialisation and the space's own features against the table's columns. With ``--supernet`` a supernet is
+trained first, candidates have its weights, and their accuracy and counts are those that they score out of it. Options
+after ``--`` are those of ``launch.py search``.
 """
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 from options import parse  # makes the project importable, too
 
 from evaluators.proxies import PROXIES, score_by_proxies
+from evaluators.supernet import score_from_supernet, train_supernet
 from evaluators.table import read_table
 from results.trust import agreement
 from search.job import config_space, load_config_task, make_setting
@@ -30,10 +33,16 @@ def main() -> None:
     parser.add_argument("--table", required=True)
     parser.add_argument("--against", default="test_acc,synops_M", help="columns of the table")
     parser.add_argument("--candidates", type=int, default=500)
+    parser.add_argument("--supernet", action="store_true", help="look at weights out of a trained supernet")
     parser.add_argument("--json", type=Path)
     options, config = parse(parser)
     space, config = config_space(config)
     setting = make_setting(config, space, load_config_task(config, space))
+    supernet = None
+    if options.supernet:
+        start = time.process_time()
+        supernet, _ = train_supernet(setting)
+        print(f"supernet trained in {time.process_time() - start:.0f} s of processor time", flush=True)
     columns = options.against.split(",")
     table = read_table(options.table, blanks={name: space.options(name) for name in space.blanks}, objectives=columns)
     rows = {values: row for row, values in enumerate(zip(*table.blanks.values(), strict=True))}
@@ -42,8 +51,11 @@ def main() -> None:
         candidate = space.sample_sound(rng)
         if (row := rows.get(tuple(candidate[name] for name in table.blanks))) is None:
             continue
-        score = score_by_proxies(setting, candidate)
+        score = score_by_proxies(setting, candidate, supernet=supernet)
         seen = {name: score.figure(name) for name in (*PROXIES, *COUNTS)}
+        if supernet is not None:
+            out_of_it = score_from_supernet(setting, supernet, candidate)
+            seen |= {name: out_of_it.figure(name) or 0.0 for name in ("accuracy", *COUNTS)}  # 0: a silent one
         figures.append(seen | dict(space.features(candidate)))
         truth.append([table.figures[name][row] for name in columns])
         seconds.append(score.seconds)
