@@ -27,12 +27,12 @@ OPTIONS = {
     "halves": ["--seeds", "1", "--candidates", "6", "--batch", "3", "--samplers", "dual,random", "--", *TINY, "DATA"],
     "neurons": ["--rounds", "1", "--pixels", "4", "--channels", "8", "--batch", "2", "--neurons", "plif", "--eager"],
     "proxies": [
-        *["TABLE", "--candidates", "3", "--", "--space", "spikenas-bench", "--width", "4", "--timesteps", "2"],
-        *["--no-compile", "DATA"],
+        *["TABLE", "--supernet", "--candidates", "3", "--", "--space", "spikenas-bench", *TINY],
+        "DATA",
     ],
     "pruned": ["--repeats", "1", "--size", "8", "--batch", "2", "--", "--width", "8", "--timesteps", "2"],
     "ranking": [
-        *["--epochs", "1", "--candidates", "3", "--variants", "default", "--out", "OUT"],
+        *["--epochs", "1", "--candidates", "3", "--variants", "default", "--adapt", "1", "--out", "OUT"],
         *["--", *TINY, "--search-sparsity", "0.5", "DATA"],
     ],
     "schedule": [

@@ -4,21 +4,23 @@
 
 Trains random candidates alone with two seeds, then a supernet for every variant, and scores the same candidates out of
 it. Tau between the two seeds of training alone is the ceiling that noise sets; a supernet is compared with each seed
-and the mean of the two taus is shown. What is done is kept in ``--out`` and not done again. Works for any space:
-options after ``--`` are those of ``launch.py search``, for all of it.
+and the mean of the two taus is shown. With ``--adapt`` candidates are scored once more after so many epochs of training
+from the weights they inherit. What is done is kept in ``--out`` and not done again. Works for any space: options after
+``--`` are those of ``launch.py search``, for all of it.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from options import parse  # makes the project importable, too
+from torch import nn
 
 from evaluators.evaluation import evaluate
 from evaluators.setting import Setting
@@ -30,6 +32,7 @@ from search.job import config_space, load_config_task, make_setting
 from spaces.candidate import Candidate
 from spaces.files import write_atomic
 from spaces.seeds import derive, numpy_generator, torch_generator
+from spaces.weights import inherit
 
 FIGURES = ("accuracy", "spikes", "energy_nj")
 VARIANTS = {
@@ -59,12 +62,24 @@ def draw(setting: Setting, count: int) -> list[Candidate]:
 
 def train_alone(setting: Setting, candidate: Candidate, *, seed: int, epochs: int) -> dict[str, Any]:
     """What a candidate reaches from new weights, on the validation split and, with more samples, on the test split."""
-    start = time.perf_counter()
     network = build_alone(setting, candidate)
     set_initial(network, setting.recipe, torch_generator(seed, "alone", "weights"))
+    return train(setting, candidate, network, seed=derive(seed, "alone"), epochs=epochs)
+
+
+def adapt(setting: Setting, supernet: nn.Module, candidate: Candidate, *, epochs: int) -> dict[str, Any]:
+    """The same from inherited weights."""
+    network = build_alone(setting, candidate)
+    inherit(network, supernet)
+    return train(setting, candidate, network, seed=derive(setting.seed, "adapt"), epochs=epochs)
+
+
+def train(setting: Setting, candidate: Candidate, network: nn.Module, *, seed: int, epochs: int) -> dict[str, Any]:
+    """Trains a candidate's network, and what it then scores."""
+    start = time.perf_counter()
     plan = replace(setting.recipe.plan, epochs=epochs, time_schedule=())
     rule = pruned_as_asked(network, candidate)
-    fit(network, setting.task, plan, seed=derive(seed, "alone"), device=setting.device, after_step=rule)
+    fit(network, setting.task, plan, seed=seed, device=setting.device, after_step=rule)
     seconds = time.perf_counter() - start
     validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
@@ -73,8 +88,8 @@ def train_alone(setting: Setting, candidate: Candidate, *, seed: int, epochs: in
     return row | {"test_accuracy": test.accuracy, "seconds": seconds}
 
 
-def score_all(setting: Setting, candidates: Iterable[Candidate]) -> dict[str, Any]:
-    """Scores of candidates out of one new supernet, and what it cost."""
+def score_all(setting: Setting, candidates: Sequence[Candidate], adapted: Sequence[int]) -> dict[str, Any]:
+    """Scores of candidates out of one new supernet, adapted ones too, and what it cost."""
     start = time.perf_counter()
     supernet, _ = train_supernet(setting)
     seconds = time.perf_counter() - start
@@ -83,6 +98,7 @@ def score_all(setting: Setting, candidates: Iterable[Candidate]) -> dict[str, An
     plan = setting.recipe.plan
     return {
         "scores": rows,
+        "adapted": {str(e): {c.key: adapt(setting, supernet, c, epochs=e) for c in candidates} for e in adapted},
         "seconds": seconds,
         "cost": plan.cost(setting.space.timesteps) * setting.recipe.paths,
         "epochs": plan.epochs,
@@ -99,8 +115,9 @@ def once(kept: dict[str, Any], path: Path, name: str, work: Callable[[], Any]) -
 
 
 def column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
-    """A figure of all candidates; one that is missing counts as the worst."""
-    return np.array([0.0 if row[name] is None else row[name] for row in rows])
+    """A figure of all candidates; one that is missing counts as the worst. A supernet is seen on one split alone."""
+    found = [row.get(name, row[name.removeprefix("test_")]) for row in rows]
+    return np.array([0.0 if value is None else value for value in found])
 
 
 def table(alone: list[list[dict[str, Any]]], variants: dict[str, list[dict[str, Any]]]) -> str:
@@ -121,10 +138,7 @@ def table(alone: list[list[dict[str, Any]]], variants: dict[str, list[dict[str, 
     lines.append(line("alone, seed 0 against seed 1", "", mean, ceiling))
     for title, runs in variants.items():
         pairs = {
-            name: [
-                (column(run["rows"], name.removeprefix("test_")), column(rows, name)) for run in runs for rows in alone
-            ]
-            for name in names
+            name: [(column(run["rows"], name), column(rows, name)) for run in runs for rows in alone] for name in names
         }
         mean = float(np.mean([column(run["rows"], "accuracy").mean() for run in runs]))
         lines.append(line(title, f"{np.mean([run['cost'] for run in runs]):.2f}", mean, pairs))
@@ -137,6 +151,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8, help="of training alone")
     parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of supernets")
+    parser.add_argument(
+        "--adapt", type=int, nargs="*", default=[], metavar="EPOCHS", help="train these from the supernet"
+    )
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     parser.add_argument("--out", type=Path, required=True, help="JSON; gone on with if it is there")
     options, base = parse(parser)
@@ -149,10 +166,13 @@ def main() -> None:
     for title in options.variants:
         for seed in options.seeds:
             changed = make_setting(replace(base, seed=seed, **VARIANTS[title]), space, task)
-            name = json.dumps([title, seed, changed.recipe.plan.epochs])
-            run = once(kept, options.out, name, lambda changed=changed: score_all(changed, candidates))
-            rows = [run["scores"][candidate.key] for candidate in candidates]
-            variants.setdefault(title, []).append(run | {"rows": rows})
+            name = json.dumps([title, seed, changed.recipe.plan.epochs, *options.adapt])
+            run = once(kept, options.out, name, lambda changed=changed: score_all(changed, candidates, options.adapt))
+            found = {title: run["scores"]}
+            found |= {f"{title}, adapted {epochs}": run["adapted"][str(epochs)] for epochs in options.adapt}
+            for words, scores in found.items():
+                rows = [scores[candidate.key] for candidate in candidates]
+                variants.setdefault(words, []).append(run | {"rows": rows})
     alone: list[list[dict[str, Any]]] = [[], []]
     for candidate in candidates:
         for seed, rows in enumerate(alone):
