@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from spaces.errors import SpaceError
 from spaces.kinds import BINARY, REAL, Kind
 from spaces.layers import Add, AvgPool, Conv, Linear, MaxPool, Mean, Norm, Scale
+from spaces.native.maps import suits
+from spaces.native.sum import sum_rows
 from spaces.neurons.neuron import Neuron
 
 EXACT_FLOAT32 = 2**24  # whole numbers up to here are exact in float32
@@ -95,6 +97,7 @@ class Counter:
         self._maps: dict[tuple[str, str], Tensor] = {}  # (layer, what) -> events by position, float64
         self._tallies: dict[tuple[str, str], int] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}  # shapes of real-valued inputs
+        self._compiled = any(getattr(module, "compiled", False) for module in network.modules())
         self.samples = 0
 
     def hook(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -172,7 +175,7 @@ class Counter:
                 counted = tensor
             else:
                 counted = (tensor != 0).to(tensor.dtype) if nonzero else tensor.abs().div(kind.unit).round()
-            setattr(tensor, field, _events(counted, timed, max(1, abs(kind.low), kind.high)))
+            setattr(tensor, field, _events(counted, timed, max(1, abs(kind.low), kind.high), self._compiled))
         summed, key = getattr(tensor, field), (name, what)
         self._maps[key] = self._maps[key] + summed if key in self._maps else summed
 
@@ -243,15 +246,18 @@ def _weights(layer: nn.Module) -> Tensor:
     return (layer.kernel() if isinstance(layer, Conv) else layer.weight).detach()
 
 
-def _events(tensor: Tensor, timed: int, largest: int) -> Tensor:
+def _events(tensor: Tensor, timed: int, largest: int, compiled: bool) -> Tensor:
     """Sums by position of whole numbers up to ``largest``, float64; exact, as such sums below 2^24 are in float32."""
     rows = tensor.detach().flatten(0, timed - 1)
     exact = torch.float32 if rows.shape[0] * largest < EXACT_FLOAT32 else torch.float64
     if rows.dim() == 2:
         return rows.sum(0, dtype=exact).double()
+    if compiled and exact == torch.float32 and suits(rows):
+        return sum_rows(rows).double()
     shape = rows.movedim(1, -1).shape[1:]  # as it lies in memory: channels last
     rows = rows.movedim(1, -1).flatten(1).to(exact)
-    return (rows.new_ones(rows.shape[0]) @ rows).double().view(shape).movedim(-1, 0)
+    with torch.autocast(rows.device.type, enabled=False):
+        return (rows.new_ones(rows.shape[0]) @ rows).double().view(shape).movedim(-1, 0)
 
 
 def check_kind(name: str, output: Tensor, kind: Kind) -> None:

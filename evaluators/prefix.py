@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from evaluators.counting import LayerCount, counting
 from evaluators.evaluation import Answers, Evaluation, calibration_batches, evaluation_batch, renewing_statistics
 from evaluators.packing import Packed, pack, unpack
+from evaluators.precision import autocast
 from evaluators.tasks.task import Split, Task, batches
 from spaces.blanks import blanks_in
 from spaces.candidate import Candidate, Value
@@ -115,6 +116,7 @@ def evaluate_from(
     recalibration_samples: int,
     seed: int,
     cache: PrefixCache,
+    precision: str = "fp32",
     device: str = "cpu",
     stop: Callable[[Evaluation], bool] | None = None,
 ) -> Evaluation:
@@ -128,6 +130,7 @@ def evaluate_from(
         task, split: calibrated on the task's training split, evaluated on ``split``.
         recalibration_samples, seed: see ``recalibrate``; 0 samples keep the statistics.
         cache: of this supernet and setting, and no other.
+        precision: ``fp32``, or ``bf16``: autocast, see ``Plan``.
         device: where to run.
         stop: shown what was found after an eighth, a quarter and half of the samples, which come in a seeded order;
             true ends the evaluation there, and keeps nothing.
@@ -139,11 +142,12 @@ def evaluate_from(
     made = {part.key: ([], []) for part in left[:-1]}
 
     def run(x: Tensor, what: int) -> Tensor:
-        for part in left:
-            x = part(x)
-            if part.key in made:
-                made[part.key][what].append(pack(x))
-        return x
+        with autocast(precision, device):
+            for part in left:
+                x = part(x)
+                if part.key in made:
+                    made[part.key][what].append(pack(x))
+        return x.float()
 
     if recalibration_samples:
         with renewing_statistics(network):

@@ -128,6 +128,7 @@ def score_from_supernet(
             recalibration_samples=setting.recipe.recalibration_samples,
             seed=setting.seed,
             cache=PrefixCache(0) if cache is None else cache,
+            precision=setting.recipe.plan.precision,
             device=setting.device,
             stop=stop if hopeless else None,
         )

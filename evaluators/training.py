@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluators.checkpoint import Place, read_checkpoint, write_checkpoint
+from evaluators.precision import autocast
 from evaluators.tasks.task import Task, batch_count, batches
 from evaluators.workers import ALONE, Workers
 from spaces.candidate import Candidate
@@ -195,7 +196,7 @@ def fit(
             optimiser.zero_grad(set_to_none=True)
             group = next(groups)
             for candidate in group:
-                with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=plan.precision == "bf16"):
+                with autocast(plan.precision, device):
                     readout = network(images, candidate)
                 loss = (loss_of(readout.float(), labels, plan) + penalty()) * (len(labels) / whole) / len(group)
                 loss.backward()

@@ -44,6 +44,9 @@ def batch_norm(
     Raises:
         ValueError: a whole batch in training has one value a channel, which has no variance.
     """
+    if not training and compiled and not torch.is_grad_enabled() and native.suits(x):
+        scale = weight * (running_var + eps).rsqrt()
+        return native.sum_of_products(x, scale, bias - running_mean * scale)
     if not training or (exchange is alone and x.device.type != "cpu"):
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
     if exchange is alone and x.numel() == x.shape[1]:

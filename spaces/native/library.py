@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("conv.c", "norm.c", "pool.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("conv.c", "norm.c", "pool.c", "sum.c"))
 HEADERS = (Path(__file__).with_name("vectors.h"),)
 COMPILERS = ("cc", "gcc", "clang", "g++")
 OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
@@ -24,6 +24,7 @@ SIGNATURES = {
     "norm_moments": (INT, [POINTER, LONG, LONG, INT, POINTER, INT]),
     "norm_sums": (INT, [POINTER] * 2 + [LONG] * 2 + [INT] + [POINTER] * 2 + [INT]),
     "norm_apply": (None, [POINTER] * 3 + [LONG] * 2 + [INT, POINTER, INT]),
+    "sum_rows": (None, [POINTER] + [LONG] * 2 + [INT, POINTER, INT]),
     "pool_forward": (None, [POINTER] * 2 + [LONG] * 4 + [INT] * 2),
     "pool_backward": (None, [POINTER] * 3 + [LONG] * 4 + [INT] * 2),
 }

@@ -34,7 +34,9 @@ def slopes(slope: Tensor, x: Tensor, mean: Tensor) -> Tensor:
     return out
 
 
-def sum_of_products(x: Tensor, along: Tensor, offset: Tensor, slope: Tensor | None, scale: Tensor | None) -> Tensor:
+def sum_of_products(
+    x: Tensor, along: Tensor, offset: Tensor, slope: Tensor | None = None, scale: Tensor | None = None
+) -> Tensor:
     """``x along + slope scale + offset``, a map like ``x``; without a slope two terms."""
     figures = torch.stack([along, along if scale is None else scale, offset]).double()
     out = torch.empty_like(x)

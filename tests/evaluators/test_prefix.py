@@ -13,6 +13,7 @@ from evaluators.prefix import PrefixCache, segments
 from evaluators.supernet import score_from_supernet, train_supernet
 from spaces.candidate import Candidate
 from spaces.layers import Conv
+from spaces.neurons.neuron import Neuron
 from spaces.seeds import numpy_generator
 
 SHAPES = st.lists(st.integers(1, 7), min_size=1, max_size=5)
@@ -53,6 +54,35 @@ def test_without_recalibration_too(setting, supernet):
     for candidate in draws(setting, 8):
         cached = score_from_supernet(one, supernet, candidate, cache=cache)
         assert timeless(cached) == timeless(score_from_supernet(one, supernet, candidate))
+
+
+def test_in_bf16_too_where_counts_stay_exact(setting, supernet, monkeypatch):
+    plan = replace(setting.recipe.plan, precision="bf16")
+    half = replace(setting, recipe=replace(setting.recipe, plan=plan))
+    cache, types, fired = PrefixCache(64), set(), []
+
+    def watched(self, x, forward=Conv.forward):
+        y = forward(self, x)
+        types.add(y.dtype)
+        return y
+
+    def counted(self, x, forward=Neuron.forward):
+        y = forward(self, x)
+        if not self.training:
+            fired.append(int((y != 0).sum()))
+        return y
+
+    monkeypatch.setattr(Conv, "forward", watched)
+    monkeypatch.setattr(Neuron, "forward", counted)
+    for candidate in draws(setting, 8):
+        fired.clear()
+        alone = timeless(score_from_supernet(half, supernet, candidate))
+        assert alone.spikes == sum(fired) / len(setting.task.validation)
+        assert timeless(score_from_supernet(half, supernet, candidate, cache=cache)) == alone
+        full = score_from_supernet(setting, supernet, candidate)
+        assert alone.spikes == pytest.approx(full.spikes, rel=0.1)
+        assert alone != timeless(full)
+    assert torch.bfloat16 in types
 
 
 def test_what_is_kept_is_not_computed_again(setting, supernet, monkeypatch):

@@ -68,6 +68,22 @@ def test_agrees_with_the_passes_of_pytorch(shape, dtype):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
+@given(SHAPES, st.sampled_from([torch.float32, torch.bfloat16]))
+def test_inference_is_that_of_pytorch(shape, dtype):
+    x, _, weight, bias = drawn(shape, dtype, 2)
+    mean, var = torch.randn_like(weight), torch.rand_like(weight) + 0.1
+    options = {"training": False, "momentum": 0.1, "eps": 1e-5}
+    with torch.no_grad():
+        found = batch_norm(x, mean, var, weight, bias, **options)
+    expected = F.batch_norm(x.double(), *(tensor.double() for tensor in (mean, var, weight, bias)))
+    assert found.dtype == dtype
+    tolerance = 2**-8 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=4 * tolerance)
+    x.requires_grad_()  # with gradients, as for pruning by sensitivity, it is PyTorch's
+    slope = torch.autograd.grad(batch_norm(x, mean, var, weight, bias, **options).sum(), x)[0]
+    assert (slope.float().abs().sum((0, 2, 3)) > 0).all()
+
+
 def test_what_is_no_number_stays_none_and_the_rest_of_the_channels_are_as_they_were():
     x, *rest = drawn((4, 3, 5, 5), torch.bfloat16)
     x[1, 1, 2, 2] = torch.nan
@@ -81,7 +97,7 @@ def test_bfloat16_is_rounded_to_the_nearest_and_to_even():
     x = torch.tensor([1.0, 1.0 + 2**-7, -3.0, 65280.0, 1e-40]).bfloat16().view(1, 1, 1, -1)
     x = x.contiguous(memory_format=torch.channels_last)
     one, by = torch.ones(1), torch.tensor([1.0 + 2**-8 + 2**-12])
-    found = norm.sum_of_products(x, by, 0 * one, None, None)
+    found = norm.sum_of_products(x, by, 0 * one)
     assert torch.equal(found, (x.float() * by).bfloat16())
 
 
