@@ -253,7 +253,11 @@ def search_parser(*, sweep: bool = False) -> Parser:
         "full, or T:SHARE,...: train shares of the steps at smaller T, the rest at --timesteps, e.g. 1:0.5,2:0.25",
         metavar="T:SHARE",
     )
-    add(supernet, "precision", "fp32, or bf16 (autocast; membranes stay float32): for machines that compute in it")
+    add(
+        supernet,
+        "precision",
+        "of training and scoring: fp32, or bf16 (membranes stay float32), for machines that compute in it",
+    )
     add(supernet, "supernet_weights", "entangled (options of a slot share kernels) or separate")
     add(supernet, "batch_size", "samples a training step", int)
     add(supernet, "learning_rate", "peak of the one-cycle schedule of Adam", float)

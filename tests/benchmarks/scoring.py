@@ -9,6 +9,7 @@ or left at its initial weights by ``--untrained`` (which fire more than trained 
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -60,6 +61,9 @@ def main() -> None:
         if scores[-1] != scores[-2]:
             raise SystemExit(f"scores differ: {candidate}: {scores[-2]} and {scores[-1]}")
         held = max(held, cache.held)
+        if (done := len(seconds["one by one"])) % 20 == 0:
+            means = ", ".join(f"{sum(taken) / done:.3f} s {name}" for name, taken in seconds.items())
+            print(f"{done} of {config.candidates}: {means}", file=sys.stderr, flush=True)
         return scores[-1]
 
     scores: list[Score] = []
