@@ -10,6 +10,7 @@ be raised for a space most of whose random networks do not spike at their readou
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class SpaceConformance:
     def supernet(self, space: Space, *, entangled: bool) -> Network:
         """A supernet with BN statistics and learnt numbers away from their initial values."""
         network = space.network(self.spec, entangled=entangled)
-        initialise(network, torch.Generator().manual_seed(1), norm_scale=2.0, head_gain=20.0)
+        initialise(network, torch.Generator().manual_seed(1), norm_scale=3.0, head_gain=20.0)
         for norm in (module for module in network.modules() if isinstance(module, Norm)):
             norm.momentum = 0.9
         generator = torch.Generator().manual_seed(2)
@@ -152,6 +153,10 @@ class SpaceConformance:
             space.check(filling)
             assert not space.flaw(Candidate(filling)), name
 
+    def test_usual_values_are_of_their_blanks(self, space: Space) -> None:
+        """All of them in one candidate."""
+        space.check({**draws(space, 1)[0], **space.usual})
+
     def test_wrong_fillings_are_named(self, space: Space) -> None:
         """In one line that names the blank."""
         good = dict(draws(space, 1)[0])
@@ -179,9 +184,9 @@ class SpaceConformance:
 
 
 def draws(space: Space, n: int) -> list[Candidate]:
-    """The same ``n`` uniform draws each time, of those candidates that can be networks."""
-    rng = np.random.default_rng(0)
-    return [space.sample_sound(rng) for _ in range(n)]
+    """The same ``n`` draws each time, of those candidates that can be networks, without regard to what is usual."""
+    rng, uniform = np.random.default_rng(0), replace(space, usual={})
+    return [uniform.sample_sound(rng) for _ in range(n)]
 
 
 def refusal(space: Space, spec: TaskSpec, candidate: Candidate) -> str:

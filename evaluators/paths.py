@@ -3,7 +3,8 @@
 ``uniform``: every blank drawn alone (Guo et al., single path one-shot, ECCV 2020). ``fair``: within a round every
 option of a blank is drawn once (Chu et al., FairNAS, ICCV 2021: there with as many paths a step as options).
 ``balanced``: every family of a blank's options alike, then an option of it. Options of a family share their kernel, so
-under ``uniform`` an identity, a family of its own, is trained with what follows far more seldom than it should.
+under ``uniform`` an identity, a family of its own, is trained with what follows far more seldom than it should. Under
+all but ``fair`` a space's usual values come as often as it says.
 ``sandwich``: the smallest, the largest and random ones between (Yu & Huang, ICCV 2019).
 """
 
@@ -25,7 +26,7 @@ def uniform(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list
 
 
 def balanced(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
-    """For every step, ``paths`` independent draws of a family and then an option, blank by blank."""
+    """For every step, ``paths`` independent draws: a usual value, or else a family and then an option of it."""
     families: dict[str, list[list[Value]]] = {}
     for name, distribution in space.blanks.items():
         if isinstance(distribution, CategoricalDistribution):
@@ -37,8 +38,9 @@ def balanced(space: Space, paths: int, rng: np.random.Generator) -> Iterator[lis
     def redrawn(candidate: Candidate) -> Candidate:
         values = dict(candidate)
         for name, groups in families.items():
-            group = groups[int(rng.integers(len(groups)))]
-            values[name] = group[int(rng.integers(len(group)))]
+            if name not in space.usual or candidate[name] != space.usual[name]:
+                group = groups[int(rng.integers(len(groups)))]
+                values[name] = group[int(rng.integers(len(group)))]
         return Candidate(values)
 
     while True:

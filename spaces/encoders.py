@@ -127,22 +127,32 @@ class SigmaDelta(Encoder):
         return due - sent
 
 
-class Weighed(nn.Module):
-    """Phase encoding and a layer of synapses behind it, whose currents are weighed by phase.
+class Encoded(nn.Module):
+    """An encoder and a layer of synapses behind it."""
+
+    def __init__(self, encode: nn.Module, conv: Conv) -> None:
+        super().__init__()
+        self.encode, self.conv = encode, conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Current of images [B, C, H, W], or of a recording."""
+        return self.conv(self.encode(x))
+
+
+class Weighed(Encoded):
+    """Phase encoding, with currents that are weighed by phase.
 
     Weights are powers of two, yet counted as multiply-accumulates, one a value: an upper bound.
     """
 
     def __init__(self, encode: Phase, conv: Conv) -> None:
-        super().__init__()
-        self.encode, self.conv, self.scale = encode, conv, Scale()
+        super().__init__(encode, conv)
+        self.scale = Scale()
 
     def forward(self, x: Tensor) -> Tensor:
         """Current of images [B, C, H, W], or of a recording, without weights."""
-        if x.dim() == 5:
-            return self.conv(x)
-        current = self.conv(self.encode(x))
-        return self.scale(current, Phase.weights(len(current), x.device))
+        current = super().forward(x)
+        return current if x.dim() == 5 else self.scale(current, Phase.weights(len(current), x.device))
 
 
 # T -> encoder; direct encoding is that of ``Repeat``, behind the stem's norm
@@ -158,8 +168,8 @@ ENCODERS: Mapping[str, Callable[[Number], nn.Module]] = {
 def encoded(name: str, conv: Conv, norm: nn.Module, timesteps: Number) -> nn.Sequential:
     """A stem: images [B, C, H, W], or a recording, to currents [T, B, C, H, W] by encoder, convolution and norm."""
     encode = ENCODERS[name](timesteps)
-    first = [Weighed(encode, conv)] if isinstance(encode, Phase) else [encode, conv]
-    return nn.Sequential(*first, norm, Repeat(timesteps))
+    first = Weighed if isinstance(encode, Phase) else Encoded
+    return nn.Sequential(first(encode, conv), norm, Repeat(timesteps))
 
 
 MASK = 2**32 - 1

@@ -5,7 +5,11 @@
 A stage is one or two slots of one width; a slot is a skip, a plain block or a residual one. A stage has one class of
 neurons with one threshold and one time constant, one attention and one pooling; the encoder is the network's, and so is
 the norm of all stages (the stem's, which may run before there is time, is BN). The neurons in front of the vote are
-those of stage3. Inputs are not scaled by the decay, so that a long time constant is not a weak input.
+PLIF of threshold 1, so that they mean the same whatever the stages are. Networks of plain blocks and skips alone with
+the usual values are AutoSNN's. SEW's IAND is left out: a new branch of it silences what its shortcut passes on.
+
+Most values do not work together at once, and a supernet on uniform draws learns next to nothing. So draws keep to the
+usual values of the literature three times in four each, and all values compete by what they change in such a network.
 """
 
 from functools import partial
@@ -15,6 +19,7 @@ from torch import nn
 
 from spaces.attention import ATTENTION
 from spaces.blanks import Number, declare
+from spaces.candidate import Value
 from spaces.checks import check_image, check_sizes
 from spaces.draft import Draft
 from spaces.encoders import ENCODERS, encoded
@@ -32,8 +37,9 @@ NEURONS = ("lif", "plif", "klif", "alif", "eclif", "ternary")
 BLOCKS = {
     "plain_k3": partial(Plain, k=3),
     "plain_k5": partial(Plain, k=5),
-    **{name: RESIDUALS[name] for name in ("spiking", "SEW_and", "SEW_iand", "SEW_add", "DS")},
+    **{name: RESIDUALS[name] for name in ("spiking", "SEW_and", "SEW_add", "DS")},
 }
+USUAL = {"attention": "none", "neuron": "plif", "threshold": 1.0, "tau": 2.0, "pool": "max"}
 VOTERS = 10
 REDUCTION = 2 ** len(STAGES)
 
@@ -47,10 +53,19 @@ def stage_blanks(stage: str, width: int) -> dict[str, object]:
         **{f"{stage}_block{slot}": CategoricalDistribution(["skip", *BLOCKS]) for slot in range(1, SLOTS + 1)},
         f"{stage}_attention": CategoricalDistribution(["none", *ATTENTION]),
         f"{stage}_neuron": CategoricalDistribution(NEURONS),
-        f"{stage}_threshold": FloatDistribution(0.5, 1.5),
-        f"{stage}_tau": FloatDistribution(1.2, 8.0, log=True),
+        f"{stage}_threshold": FloatDistribution(0.5, 2.0),
+        f"{stage}_tau": FloatDistribution(1.2, 4.0, log=True),
         f"{stage}_pool": CategoricalDistribution(list(POOLINGS)),
     }
+
+
+def usual(width: int) -> dict[str, Value]:
+    """The commonest values: AutoSNN's in full width, but for the blocks, which are left to chance."""
+    values: dict[str, Value] = {"encoder": "direct", "norm": "bn"}
+    for stage, times in STAGES.items():
+        mine = {"width": times * width, **USUAL}
+        values |= {f"{stage}_{name}": value for name, value in mine.items()}
+    return values
 
 
 def skip(c_in: Number, c_out: Number, *, neuron: partial, norm: partial, **options: object) -> nn.Module:
@@ -84,7 +99,7 @@ def everything(*, width: int = 16, timesteps: int = 4, compiled: bool = True) ->
 
         def neuron(stage: str, threshold: float = 1.0) -> nn.Module:
             numbers = {"threshold": draft.number(f"{stage}_threshold") * threshold, "tau": draft.number(f"{stage}_tau")}
-            kinds = {kind: partial(Neuron, kind, decay_input=False, **numbers) for kind in NEURONS}
+            kinds = {kind: partial(Neuron, kind, **numbers) for kind in NEURONS}
             return draft.choice(f"{stage}_neuron", kinds)
 
         def attention(stage: str, channels: Number) -> nn.Module:
@@ -113,13 +128,14 @@ def everything(*, width: int = 16, timesteps: int = 4, compiled: bool = True) ->
             c = c_out
         places = (spec.height // REDUCTION) * (spec.width // REDUCTION)
         readout = Linear(c * places, VOTERS * spec.classes)
-        links["head"] = nn.Sequential(Flatten(), readout, neuron("stage3"), Vote(VOTERS))
+        links["head"] = nn.Sequential(Flatten(), readout, Neuron("plif"), Vote(VOTERS))
         return Network(links)
 
     return Space(
         name="everything",
         about="the union: encoder, norm; for 3 stages width, depth, blocks, attention, pooling, neurons and numbers",
         blanks=blanks,
+        usual=usual(width),
         timesteps=timesteps,
         build=build,
         family=lambda value: str(value).split("_")[0],

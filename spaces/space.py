@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 TRIES = 10_000
+USUAL = 0.75  # share of draws that take a blank's usual value, whatever it would be drawn as
 
 
 class Build(Protocol):
@@ -41,6 +42,8 @@ class Space:
         timesteps: T, the largest there is where it is a blank.
         build: makes networks; called through ``network``.
         published: name -> filling, of the cells known from papers.
+        usual: blank -> the value that a draw takes three times in four, for blanks whose values seldom work together:
+            a supernet then learns, and a search begins, around one design. A space may have none.
         family: value of a categorical blank -> the kind of operation it is; values of one family differ in size only.
         flaw: why a candidate cannot be a network at all, such as a cell that joins nothing; empty if it can.
         canonical: the candidate that stands for all that are the same network but for dead or renamed parts; samplers
@@ -56,6 +59,7 @@ class Space:
     timesteps: int
     build: Build
     published: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    usual: Mapping[str, Value] = field(default_factory=dict)
     family: Callable[[Value], Value] = lambda value: value
     flaw: Callable[[Candidate], str] = lambda candidate: ""
     canonical: Callable[[Candidate], Candidate] = lambda candidate: candidate
@@ -114,8 +118,10 @@ class Space:
         return math.prod(_levels(distribution) for distribution in self.blanks.values())
 
     def sample(self, rng: np.random.Generator) -> Candidate:
-        """One uniform draw of every blank."""
-        return Candidate({name: draw_blank(distribution, rng) for name, distribution in self.blanks.items()})
+        """One uniform draw of every blank, but for the usual values that it takes."""
+        usual = {name: value for name, value in self.usual.items() if rng.random() < USUAL}
+        drawn = {name: draw_blank(distribution, rng) for name, distribution in self.blanks.items()}
+        return Candidate(drawn | usual)
 
     def sample_sound(self, rng: np.random.Generator) -> Candidate:
         """One uniform draw among the candidates that can be networks.

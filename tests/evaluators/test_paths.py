@@ -86,6 +86,16 @@ def test_without_families_balanced_is_uniform():
     assert max(counts.values()) - min(counts.values()) < 250
 
 
+def test_balanced_keeps_the_usual_values_that_were_drawn():
+    blanks = {"a": CategoricalDistribution(("x", "y", "z")), "b": CategoricalDistribution((0, 1))}
+    space = Space(name="any", about="", blanks=blanks, usual={"a": "y"}, timesteps=1, build=None)
+    draws = list(islice(PATH_RULES["balanced"](space, 1, numpy_generator(0)), 6000))
+    counts = Counter(candidate["a"] for (candidate,) in draws)
+    assert counts["y"] / 6000 == pytest.approx(1 - 0.25 * (2 / 3) ** 2, abs=0.02)
+
+    assert sum(candidate["b"] for (candidate,) in draws) / 6000 == pytest.approx(0.5, abs=0.02)
+
+
 def flawed(space, reason):
     """The space, with candidates that are no networks."""
     return replace(space, flaw=reason)

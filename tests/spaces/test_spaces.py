@@ -1,5 +1,7 @@
 """Every space passes the conformance suite; what a space does with all kinds of blanks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -47,3 +49,14 @@ def test_all_kinds_of_blanks_are_drawn_uniformly_and_checked():
     for bad in ({"depth": 3}, {"depth": 5.0}, {"depth": True}, {"threshold": float("nan")}, {"rate": 0.3}, {"kind": 1}):
         with pytest.raises(SpaceError, match=next(iter(bad))):
             space.check({**seen[0], **bad})
+
+
+def test_a_draw_takes_usual_values_three_times_in_four():
+    space = replace(mixed_space(), usual={"kind": "b", "threshold": 1.0})
+    rng = np.random.default_rng(0)
+    seen = [space.sample(rng) for _ in range(2000)]
+    assert np.mean([candidate["kind"] == "b" for candidate in seen]) == pytest.approx(0.75 + 0.25 / 2, abs=0.03)
+    assert np.mean([candidate["threshold"] == 1.0 for candidate in seen]) == pytest.approx(0.75, abs=0.03)
+    both = np.mean([candidate["kind"] == "b" and candidate["threshold"] == 1.0 for candidate in seen])
+    assert both == pytest.approx(0.75 * (0.75 + 0.25 / 2), abs=0.03)  # blanks are independent
+    assert list(seen[0]) == list(space.blanks)
