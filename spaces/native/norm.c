@@ -31,13 +31,13 @@ static cut cut_of(int64_t rows, int64_t c) {
     return by;
 }
 
-#define EACH_BLOCK                                                                               \
-    _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1)") for (int64_t b = 0; \
-                                                                                            b < by.blocks; b++)
+#define EACH_BLOCK                                                                     \
+    _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1)") \
+    for (int64_t b = 0; b < by.blocks; b++)
 #define EACH_PANEL for (int64_t p = 0; p < by.width; p += PANEL * LANES)
 #define EACH_LINE(n) for (int64_t i = 0; i + by.width <= (n); i += by.width)
 #define EACH_VECTOR for (int v = 0; v < PANEL; v++)
-#define BEHIND_LINES(n) /* `some` values from j on of the line that is not whole */                   \
+#define BEHIND_LINES(n) /* `some` values from j on of the line that is not whole */ \
     for (int64_t i = (n) / by.width * by.width, j = 0, some; some = least((n) - i - j, LANES), some > 0; j += LANES)
 
 /* Sums a channel, [c] in double, of sums a place in a line. */
