@@ -18,6 +18,7 @@ worst seen, counts on a log scale. Which figures are modelled by their logarithm
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -133,21 +134,33 @@ class _Search:
         places = informative(values, self.goal.senses, MOST)
         learnt = [usable[place] for place in places]
         points = self.encode([outcome.candidate for outcome in learnt])
-        passed, kept = rungs_passed(history), violations(learnt, self.goal) == 0
+        ladder, bounds = self.goal.ladder, self.goal.constraints
+        read = {name for rung in ladder for name in rung.readings}  # partial outcomes do not show these at the end
+        shown = replace(self.goal, constraints=tuple(bound for bound in bounds if bound.metric not in read))
+        passed, kept = rungs_passed(history), violations(learnt, shown) == 0
         begun = [i for i, outcome in enumerate(learnt) if is_partial(outcome) and kept[i]]
         self.begun = [learnt[i].candidate for i in begun]
-        self.rest = [1 - self.goal.ladder[passed[candidate] - 1].share for candidate in self.begun]
+        self.rest = [1 - ladder[passed[candidate] - 1].share for candidate in self.begun]
         self.processes, self.ahead = [], []
         for scale in self.scales:
-            figures, extra = (of[places] for of in as_at_the_end(usable, history, self.goal.ladder, scale))
+            figures, extra = (of[places] for of in as_at_the_end(usable, history, ladder, scale))
             self.processes.append(fit(points, figures, extra))
             self.ahead.append(joined(self.processes[-1], figures, extra, begun))
-        self.bounds = []
-        for constraint in self.goal.constraints:
-            figures = np.array([outcome.score.figure(constraint.metric) for outcome in usable], dtype=float)
-            scale = scale_of(constraint.metric, -1 if constraint.most else 1, figures, own_units=False)
+        self.bounds, self.chance = [], np.ones(len(self.begun))
+        for constraint in bounds:
+            sense = -1 if constraint.most else 1
+            if constraint.metric in read:
+                j = self.goal.objectives.index(constraint.metric)
+                process, scale = self.processes[j], self.scales[j]
+            else:
+                figures = np.array([outcome.score.figure(constraint.metric) for outcome in usable], dtype=float)
+                scale = scale_of(constraint.metric, sense, figures, own_units=False)
+                process = fit(points, scale.modelled(figures)[places])
             bound = math.log(max(constraint.bound, 1e-300)) if scale.logarithm else constraint.bound
-            self.bounds.append((fit(points, scale.modelled(figures)[places]), scale.sense, bound))
+            self.bounds.append((process, sense, bound))
+            if constraint.metric in read:
+                ahead = self.ahead[j]
+                self.chance *= probability_above(sense * ahead.mean, ahead.deviation, sense * bound)
         usables, last = {outcome.number for outcome in usable}, latest(history)
         labels = np.array([outcome.number in usables for outcome in last], dtype=float)
         if not labels.all():
@@ -169,7 +182,8 @@ class _Search:
         options, begun = [*pool, *self.begun], self._gains(self.ahead)
         prices = np.array([BEGINNING] * len(pool) + self.rest)
         for _ in range(min(n, len(options))):
-            promise = np.append(self._promise(beliefs, left), expected_improvement(begun, left)) / prices
+            going_on = expected_improvement(begun, left) * self.chance
+            promise = np.append(self._promise(beliefs, left), going_on) / prices
             promise[chosen] = -1.0
             index = int(promise.argmax())
             chosen.append(index)

@@ -1,6 +1,7 @@
 """Searches on a ladder: what is paid, what goes on, what a reading tells of the end, and replay after any kill."""
 
 import math
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -12,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from evaluators.ladder import COST, Rung, cost, parse_ladder, price
 from results.ledger import Ledger, Outcome, read
-from search.goal import Goal
+from search.goal import Goal, parse_constraints
 from search.loop import Budget, in_process, search
 from search.rungs import affordable, is_partial, latest, rungs_passed
 from search.samplers import SAMPLERS
@@ -129,6 +130,21 @@ def test_a_finite_space_ends_with_all_of_it_scored_to_the_end(sampler):
             history.append(Outcome(len(history), batch, candidate, score(whole, passed)))
     assert {o.candidate for o in history if o.score.state == "ok"} == set(space.all())
     assert len(history) == 3 * space.size
+
+
+def test_a_bound_on_what_is_read_is_one_on_the_end(sampler):
+    """On the first rung no reading keeps it, at the end many do."""
+    goal = replace(GOAL, constraints=parse_constraints(["val>=66", "work<=9"], ("val", "work")))
+    history, sample = [], lookup(SAMPLERS, "sampler", sampler)
+    for batch in range(30):
+        for candidate in sample(SPACE, history, 6, batch, goal):
+            found = goal.judge(score(candidate, rungs_passed(history)[candidate]))
+            history.append(Outcome(len(history), batch, candidate, found))
+    assert max(o.score.figure("val") for o in history if o.score.columns[COST] == 0.2) < 66
+    ends = [o for o in history if o.score.state != "pruned"]
+    kept = [o.score.state == "ok" for o in ends]
+    assert len(kept) > 12
+    assert np.mean(kept[8:]) > 0.5
 
 
 def outcome(number, name, columns, state="pruned"):
