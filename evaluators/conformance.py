@@ -5,8 +5,8 @@
         def space(self):
             return mine(width=4, timesteps=3)
 
-Give a small space: the suite builds some hundred networks. ``spec`` is the task that they are built for; ``silent`` may
-be raised for a space most of whose random networks do not spike at their readout.
+Give a small space: the suite builds some hundred networks. ``spec`` is the task that they are built for. For a space
+most of whose random networks do not spike at their readout raise ``norm_scale``, of norms at first, or ``silent``.
 """
 
 import json
@@ -32,6 +32,7 @@ class SpaceConformance:
 
     spec = TaskSpec(channels=3, height=16, width=17, classes=4)
     silent = 0.5
+    norm_scale = 2.0
 
     def images(self) -> Tensor:
         """Five random images."""
@@ -42,7 +43,7 @@ class SpaceConformance:
     def supernet(self, space: Space, *, entangled: bool) -> Network:
         """A supernet with BN statistics and learnt numbers away from their initial values."""
         network = space.network(self.spec, entangled=entangled)
-        initialise(network, torch.Generator().manual_seed(1), norm_scale=3.0, head_gain=20.0)
+        initialise(network, torch.Generator().manual_seed(1), norm_scale=self.norm_scale, head_gain=20.0)
         for norm in (module for module in network.modules() if isinstance(module, Norm)):
             norm.momentum = 0.9
         generator = torch.Generator().manual_seed(2)

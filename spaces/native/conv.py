@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from spaces.native.library import check, kernels
+from spaces.native.maps import suits
 
 KERNEL_SIZES = (1, 3, 5, 7)
 
@@ -34,13 +35,12 @@ class Events:
 
 def events_of(x: Tensor) -> Events | None:
     """The spikes of ``x`` [n, c, h, w]; None where it holds anything but 0 and 1, or lies as no kernel reads it."""
-    suits = x.device.type == "cpu" and x.dtype == torch.float32 and 0 < x.numel() < 2**31 and x.shape[1] < 2**16
-    if not suits or not x.is_contiguous(memory_format=torch.channels_last) or (library := kernels()) is None:
+    if x.dtype != torch.float32 or x.numel() >= 2**31 or x.shape[1] >= 2**16 or not suits(x):
         return None
     n, c, h, w = x.shape
     channel = torch.empty(x.numel() + 8, dtype=torch.int16)
     start = torch.empty(n * h * w + 1, dtype=torch.int32)
-    count = library.events_of(x.data_ptr(), n * h * w, c, channel.data_ptr(), start.data_ptr())
+    count = kernels().events_of(x.data_ptr(), n * h * w, c, channel.data_ptr(), start.data_ptr())
     return Events(channel[:count], start, x.shape) if count >= 0 else None
 
 
@@ -54,8 +54,8 @@ def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool =
         k == 1 and stride > 1
     ):  # sees every stride-th pixel; PyTorch 2.14 writes past its memory on such layers' gradients
         x, stride = x[:, :, ::stride, ::stride].contiguous(memory_format=torch.channels_last), 1
-    suits = event_driven and stride == 1 and k in KERNEL_SIZES and c_out % 8 == 0 and kernel.dtype == torch.float32
-    if suits and not torch.is_autocast_enabled("cpu") and (events := events_of(x)) is not None:
+    sparse = event_driven and stride == 1 and k in KERNEL_SIZES and c_out % 8 == 0 and kernel.dtype == torch.float32
+    if sparse and not torch.is_autocast_enabled("cpu") and (events := events_of(x)) is not None:
         return _EventConv.apply(x, kernel, events)
     return F.conv2d(x, kernel.contiguous(memory_format=torch.channels_last), stride=stride, padding=k // 2)
 

@@ -13,8 +13,6 @@ from spaces.native import conv as conv_module
 from spaces.native import library
 from spaces.native.conv import convolve, events_of
 
-pytestmark = pytest.mark.skipif(library.kernels() is None, reason="no C compiler")
-
 
 def spikes(shape, rate, seed=0):
     x = (torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < rate).float()

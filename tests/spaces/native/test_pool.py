@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from spaces.layers import MaxPool
-from spaces.native import library, maps
+from spaces.native import maps
 from spaces.native.pool import max_pool
-
-pytestmark = pytest.mark.skipif(library.kernels() is None, reason="no C compiler")
 
 
 def drawn(shape, kind, dtype):

@@ -1,14 +1,10 @@
 """Sums of events over samples are exact, position by position, on any number of threads."""
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.native import library
 from spaces.native.sum import sum_rows
-
-pytestmark = pytest.mark.skipif(library.kernels() is None, reason="no C compiler")
 
 
 @given(
