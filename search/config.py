@@ -76,6 +76,7 @@ class Config:
     objectives: tuple[str, ...] = ("accuracy", "spikes", "energy_nj")
     constraints: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
+    floor: float = 0.5
     fidelities: tuple[str, ...] = ()
     candidates: int = 200
     minutes: float | None = None
@@ -164,6 +165,11 @@ class Config:
                         f"{flag(name)} {getattr(self, name)} is of a supernet, which a sweep has with --proxy supernet "
                         "alone: add it, or drop this"
                     )
+        if self.table is not None and self.floor != type(self).floor:
+            raise OptionError(
+                f"--floor {self.floor:g} is a share of the way from chance up, and a table does not say what a guess "
+                "scores: give a bound with --min COLUMN=X"
+            )
         if self.table_blanks and self.table is None:
             raise OptionError("--table-blanks names columns of a table: give its file with --table")
         if self.table_blanks and self.space not in (None, "table"):
@@ -193,6 +199,7 @@ RANGES = {
     "train_samples": (1, 10**9),
     "val_samples": (1, 10**9),
     "seed": (0, 2**63 - 1),
+    "floor": (0, 1),
     "supernet_epochs": (1, 10**6),
     "paths": (1, 64),
     "batch_size": (2, 10**6),

@@ -74,9 +74,12 @@ class Training:
 def pick(outcomes: Sequence[Outcome], goal: Goal, k: int, *, deep: bool = False) -> list[Finalist]:
     """Up to ``k`` finalists of the searched outcomes' front: its ends, its knee, then the farthest from those.
 
-    Where the front has fewer, ``deep`` takes the others from the front of the rest in the same way, and so on.
+    Only what is above the goal's floor of accuracy has a place on it. Where the front has fewer, ``deep`` takes the
+    others from the front of the rest in the same way, and so on.
     """
-    scored = [outcome for outcome in outcomes if outcome.batch >= 0 and outcome.score.state == "ok"]
+    searched = [outcome for outcome in outcomes if outcome.batch >= 0]
+    goal = goal.floored(outcome.score for outcome in searched)
+    scored = [outcome for outcome in searched if goal.judge(outcome.score).state == "ok"]
     values = goal.values([outcome.score for outcome in scored])
     log = [name in COUNT_LIKE for name in goal.objectives]
     rank = ranks(values, goal.senses, k if deep else min(k, 1))

@@ -46,6 +46,8 @@ class Goal:
         spike_weight: evolution's.
         reference: value of each objective at the reference point of the hypervolume; empty if there is none.
         ladder: rungs on which candidates are paid for in parts; empty where each is paid for at once.
+        chance: accuracy that a guess has.
+        floor: share of the way from chance to the best accuracy that is the least of interest; see ``floored``.
 
     Raises:
         OptionError: an objective is spelled wrongly or twice, or the reference point leaves one out.
@@ -57,6 +59,8 @@ class Goal:
     spike_weight: float = -0.08
     reference: Mapping[str, float] = field(default_factory=dict)
     ladder: Ladder = ()
+    chance: float = 0.0
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.senses:
@@ -89,6 +93,21 @@ class Goal:
         """Objectives as float64 [n, objectives]; NaN where a score lacks one."""
         rows = [[math.nan if (v := s.figure(name)) is None else v for name in self.objectives] for s in scores]
         return np.array(rows, dtype=float).reshape(len(scores), len(self.objectives))
+
+    def floored(self, scores: Iterable[Score]) -> "Goal":
+        """The goal with one bound more: a least accuracy, ``floor`` of the way from chance to the best of ``scores``.
+
+        A network that hardly spikes is on the front by its few spikes, whatever it says; without a floor a search
+        spends half of its candidates there. None is set where accuracy is no objective, or has a bound as it is.
+        """
+        bounded = any(constraint.metric == "accuracy" and not constraint.most for constraint in self.constraints)
+        if not self.floor or bounded or "accuracy:max" not in self.spelled:
+            return self
+        best = max((s.accuracy for s in scores if s.state == "ok" and s.accuracy is not None), default=0.0)
+        if best <= self.chance:
+            return self
+        bound = Constraint(metric="accuracy", most=False, bound=self.chance + self.floor * (best - self.chance))
+        return replace(self, constraints=(*self.constraints, bound))
 
     def judge(self, score: Score) -> Score:
         """The score, made infeasible with its reason where it breaks a constraint."""

@@ -100,6 +100,7 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
     if config.energy_model not in ENERGY_MODELS:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config, space)
+    goal = replace(goal, floor=config.floor, chance=1 / task.spec.classes)
     _check_fit(space, task)
     setting = make_setting(config, space, task)
     _check_parts(config, setting)

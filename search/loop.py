@@ -134,16 +134,18 @@ def ask(
 
     After a warm start the first are those on the front of the earlier results, to be scored anew here. All else the
     sampler says, to whom earlier results are the first batch of its history; of what has been scored both earlier and
-    here it sees the score from here.
+    here it sees the score from here. To the sampler the goal's floor of accuracy is one more bound.
     """
-    if not earlier:
-        return sampler(space, history, n, seed, goal)
-    anew = {outcome.candidate for outcome in history}
-    known = [outcome for outcome in earlier if outcome.candidate not in anew]
-    known += [replace(o, number=len(earlier) + o.number, batch=o.batch + 1) for o in history]
+    known = list(history)
+    if earlier:
+        anew = {outcome.candidate for outcome in history}
+        known = [outcome for outcome in earlier if outcome.candidate not in anew]
+        known += [replace(o, number=len(earlier) + o.number, batch=o.batch + 1) for o in history]
+    goal = goal.floored(outcome.score for outcome in known)
+    known = [replace(outcome, score=goal.judge(outcome.score)) for outcome in known]
     first: list[Candidate] = []
-    if not history:
-        scored = [outcome for outcome in earlier if outcome.score.state == "ok"]
+    if earlier and not history:
+        scored = [outcome for outcome in known if outcome.score.state == "ok"]
         values = goal.values([outcome.score for outcome in scored])
         places = spread(values, goal.senses, n, log=[name in COUNT_LIKE for name in goal.objectives])
         first = list(dict.fromkeys(scored[place].candidate for place in places))

@@ -205,6 +205,13 @@ def search_parser(*, sweep: bool = False) -> Parser:
     goal.add_argument(
         "--min", action="append", default=[], metavar="COLUMN=X", help="only candidates with at least X; repeatable"
     )
+    add(
+        goal,
+        "floor",
+        "networks under this share of the way from chance to the best accuracy found neither steer the search nor "
+        "become finalists, however few their spikes; 0: all do. A bound of your own, --min accuracy=X, takes its place",
+        float,
+    )
     add(goal, "energy_model", "prices of operations")
 
     search = parser.add_argument_group("search: what to try next, and for how long")

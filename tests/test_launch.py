@@ -490,7 +490,9 @@ def test_a_space_of_ones_own_is_searched_resumed_and_held_to_its_file(data, tmp_
     options = [*small(SMALL), "--head-gain", "20", "--data", str(data), "--space", f"{path}:mine"]
     assert launch.main([*options, "--out", str(out)]) == 0
     rows, stored = digest(out)
-    assert len(rows) == 12 + len(stored)
+    trained = [row["state"] for row in rows if row["fidelity"] == "trained"]
+    assert len(rows) == 12 + len(trained)
+    assert trained.count("ok") == len(stored) >= 1
     assert {"param.early_kernel", "param.late_tau"} <= set(rows[0])
     assert launch.main(["resume", str(out)]) == 0
     assert digest(out) == (rows, stored)

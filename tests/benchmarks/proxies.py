@@ -59,6 +59,8 @@ def main() -> None:
         figures.append(seen | dict(space.features(candidate)))
         truth.append([table.figures[name][row] for name in columns])
         seconds.append(score.seconds)
+        if len(figures) % 50 == 0:
+            print(f"{len(figures)} of {options.candidates} candidates, {time.process_time():.0f} s", flush=True)
     print(f"{len(figures)} candidates, {1e3 * np.median(seconds):.0f} ms each (median)")
     print(f"{'tau with':<24}" + "".join(f"{name:>24}" for name in columns))
     found: dict[str, dict[str, list[float]]] = {}
@@ -70,7 +72,11 @@ def main() -> None:
             cells.append(f"{f'{tau.tau:.3f} ({tau.low:.2f} to {tau.high:.2f})':>24}")
         print(f"{name:<24}{''.join(cells)}")
     if options.json:
-        write_atomic(options.json, json.dumps({"options": vars(options), "tau": found}, default=str) + "\n")
+        write_atomic(
+            options.json,
+            json.dumps({"options": vars(options), "tau": found, "figures": figures, "truth": truth}, default=str)
+            + "\n",
+        )
 
 
 if __name__ == "__main__":

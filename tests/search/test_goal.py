@@ -38,6 +38,38 @@ def test_constraints_judge():
     assert goal.constraints[0].violation(failed) == math.inf
 
 
+def test_a_floor_is_a_bound_on_accuracy_between_chance_and_the_best():
+    goal = Goal(objectives=("accuracy", "spikes"), chance=0.1, floor=0.5)
+    scores = [replace(FINE, accuracy=accuracy) for accuracy in (0.2, 0.7, 0.4)]
+    others = [replace(FINE, accuracy=0.99, state="infeasible"), replace(FINE, accuracy=0.98, state="pruned")]
+    floored = goal.floored([*scores, *others, Score(state="failed", fidelity="supernet", error="x")])
+    assert [str(bound) for bound in floored.constraints] == ["accuracy>=0.4"]
+    assert [floored.judge(score).state for score in scores] == ["infeasible", "ok", "ok"]
+    bounds = parse_constraints(["spikes<=200"])
+    assert replace(goal, constraints=bounds).floored(scores).constraints == (*bounds, *floored.constraints)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"floor": 0.0},
+        {"chance": 0.7},
+        {"constraints": parse_constraints(["accuracy>=0.1"])},
+        {"objectives": ("spikes",), "senses": (-1,)},
+        {"senses": (-1, -1)},
+    ],
+)
+def test_no_floor_where_none_is_asked_for_or_it_says_nothing(changes):
+    goal = replace(Goal(objectives=("accuracy", "spikes"), chance=0.1, floor=0.5), **changes)
+    assert goal.floored([replace(FINE, accuracy=0.7)]) is goal
+    assert goal.floored([]) is goal
+
+
+def test_a_table_has_no_floor():
+    with pytest.raises(OptionError, match=r"--floor 0\.2 .* a table does not say what a guess scores: give a bound"):
+        Config(table="t.csv", floor=0.2)
+
+
 def test_objectives_may_be_spelled_and_must_be_where_no_metric_is_meant():
     goal = Goal(objectives=("val_acc_last:max", "spikes", "a:b:min", "timesteps:max"))
     assert goal.objectives == ("val_acc_last", "spikes", "a:b", "timesteps")

@@ -27,6 +27,8 @@ SPACE = Space(
     build=None,
 )
 GOAL = Goal(objectives=("accuracy", "spikes"))
+FLOORED = replace(GOAL, chance=0.25, floor=0.5)
+GOALS = {"plain": GOAL, "floored": FLOORED}
 
 
 class Killed(Exception):
@@ -42,26 +44,27 @@ def score(candidate, told=None, *, seconds=1.0, calls=None, die_at=None):
     return Score(state="ok", fidelity="supernet", accuracy=goodness, spikes=10.0 + 5 * goodness, seconds=seconds)
 
 
-def go(path, *, sampler="evolution", budget=None, seed=0, scorer=score, earlier=()):
+def go(path, *, sampler="evolution", budget=None, seed=0, scorer=score, earlier=(), goal=GOAL):
     budget = budget or Budget(candidates=45, batch=10)
     sampler = lookup(SAMPLERS, "sampler", sampler) if isinstance(sampler, str) else sampler
     with Ledger.open(path) as ledger:
-        why = search(SPACE, ledger, sampler, in_process(scorer), goal=GOAL, budget=budget, seed=seed, earlier=earlier)
+        why = search(SPACE, ledger, sampler, in_process(scorer), goal=goal, budget=budget, seed=seed, earlier=earlier)
         return why, [(o.batch, o.candidate.key, o.score) for o in ledger.outcomes]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_killed_at_any_candidate_and_resumed_ends_the_same(tmp_path, sampler):
-    _, expected = go(tmp_path / "whole", sampler=sampler)
+@pytest.mark.parametrize("goal", GOALS.values(), ids=GOALS)
+def test_killed_at_any_candidate_and_resumed_ends_the_same(tmp_path, sampler, goal):
+    _, expected = go(tmp_path / "whole", sampler=sampler, goal=goal)
     assert len(expected) == 45
     rng = np.random.default_rng(0)
     for cut in (1, 10, 11, *rng.integers(12, 45, 2)):
         path = tmp_path / f"cut{cut}"
         with pytest.raises(Killed):
-            go(path, sampler=sampler, scorer=partial(score, calls=[], die_at=cut))
+            go(path, sampler=sampler, goal=goal, scorer=partial(score, calls=[], die_at=cut))
         assert len(read(path)[0]) == cut - 1
         calls = []
-        _, resumed = go(path, sampler=sampler, scorer=partial(score, calls=calls))
+        _, resumed = go(path, sampler=sampler, goal=goal, scorer=partial(score, calls=calls))
         assert resumed == expected
         assert len(calls) == 45 - (cut - 1)  # nothing is scored twice
 
@@ -170,6 +173,27 @@ def test_what_breaks_a_constraint_now_is_not_of_the_earlier_front():
     judged = [replace(outcome, score=goal.judge(outcome.score)) for outcome in earlier]
     first = ask(SPACE, lambda *_: [], judged, [], 20, seed=0, goal=goal)
     assert {score(candidate).accuracy for candidate in first} == {0.25}
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_sampler_sees_the_floor_of_accuracy_as_one_more_bound(warm):
+    seen = []
+
+    def sampler(space, history, n, seed, goal):
+        seen.append((history, goal))
+        return []
+
+    outcomes = [Outcome(i, i // 20, c, score(c)) for i, c in enumerate(SPACE.all())][:60]
+    history, earlier = (outcomes[40:], outcomes[:40]) if warm else (outcomes, [])
+    best = max(outcome.score.accuracy for outcome in outcomes)
+    assert ask(SPACE, sampler, earlier, history, 20, seed=0, goal=FLOORED) == []
+    (told, goal) = seen[0]
+    assert [str(bound) for bound in goal.constraints] == [f"accuracy>={0.25 + 0.5 * (best - 0.25):.15g}"]
+    assert [o.candidate for o in told] == [o.candidate for o in outcomes]
+    for mine, before in zip(told, outcomes, strict=True):
+        assert mine.score.accuracy == before.score.accuracy
+        assert (mine.score.state == "ok") == (before.score.accuracy >= 0.25 + 0.5 * (best - 0.25))
+    assert {o.score.state for o in told} == {"ok", "infeasible"}
 
 
 def test_a_space_that_earlier_results_exhaust_ends(tmp_path):
