@@ -24,6 +24,22 @@ TINY = [
 ]
 OPTIONS = {
     "cluster": ["simulate", "--workers", "4", "--candidates", "40", "--batch", "20", "--space", "autosnn"],
+    "fronts": [
+        *["--other", "--search-sparsity 0.5", "--seeds", "0", "--reference", "accuracy=0.1,energy_nj=1e6"],
+        *[
+            "--out",
+            "OUT",
+            "--",
+            *TINY,
+            "--objectives",
+            "accuracy,energy_nj",
+            "--sampler",
+            "random",
+            "--candidates",
+            "4",
+        ],
+        *["--batch", "2", "--finalists", "2", "--finalist-epochs", "1", "DATA"],
+    ],
     "halves": ["--seeds", "1", "--candidates", "6", "--batch", "3", "--samplers", "dual,random", "--", *TINY, "DATA"],
     "neurons": ["--rounds", "1", "--pixels", "4", "--channels", "8", "--batch", "2", "--neurons", "plif", "--eager"],
     "proxies": [

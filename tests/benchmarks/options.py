@@ -15,10 +15,14 @@ from search.options import parse_search
 
 def parse(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Config]:
     """A benchmark's options and its configuration; on the CPU and with one thread where nothing else is asked for."""
-    own, rest = sys.argv[1:], []
-    if "--" in own:
-        own, rest = own[: own.index("--")], own[own.index("--") + 1 :]
+    own, rest = split_at_dashes()
     options = parser.parse_args(own)
     config = parse_search(rest)
     torch.set_num_threads(config.threads or 1)
     return options, replace(config, device="cpu" if config.device == "auto" else config.device)
+
+
+def split_at_dashes() -> tuple[list[str], list[str]]:
+    """What the command line says before and after ``--``."""
+    own = sys.argv[1:]
+    return (own[: own.index("--")], own[own.index("--") + 1 :]) if "--" in own else (own, [])
