@@ -1,6 +1,6 @@
 r"""Two kinds of search against each other, by the fronts of their trained finalists: hypervolume, and who leads where.
 
-    python tests/benchmarks/fronts.py --out DIR --seeds 0 1 2 --reference accuracy=0.8,energy_nj=6000 \\
+    python tests/benchmarks/fronts.py --out DIR --seeds 0 1 2 --reference accuracy=0.8,energy_nj=6000 \
         --one "" --other "--search-sparsity 0.95" -- --objectives accuracy,energy_nj --finalists 6
 
 Each seed is searched with the options after ``--`` and those of ``--one``, then with those of ``--other``; every run is
@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--reference", required=True, help="NAME=X,NAME=X: each objective's worst of interest")
     parser.add_argument("--out", type=Path, required=True)
     (options, config), (_, rest) = parse(parser), split_at_dashes()
+    if len(config.objectives) < 2 or config.objectives[0] != "accuracy":
+        parser.error("--objectives behind -- must be accuracy and one or more others")
     goal = Goal(objectives=config.objectives, reference=parse_reference(options.reference.split(",")))
     ratios: dict[str, list[float]] = {split: [] for split in SPLITS}
     for seed in options.seeds:
