@@ -89,7 +89,7 @@ def ray_nodes():
         nodes.shutdown()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60  # workers notice within a minute that their node is gone
     while (left := children()) and time.monotonic() < end:
         time.sleep(0.2)
     assert not left
