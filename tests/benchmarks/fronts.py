@@ -17,15 +17,14 @@ from pathlib import Path
 import numpy as np
 from options import parse, split_at_dashes  # makes the project importable, too
 from rich.console import Console
+from walk import as_measured
 
 from results.folder import RunFolder
 from results.front import hypervolume, pareto_mask
 from search.goal import Goal, parse_reference
 from search.options import parse_search
 from search.run import run_search
-from spaces.candidate import COUNT_LIKE
 
-TINY = 1e-9  # a count of 0 has no logarithm
 SPLITS = {"validation": "val_accuracy", "test": "test_accuracy"}
 
 
@@ -75,13 +74,9 @@ def front_of(run: RunFolder, goal: Goal, split: str) -> np.ndarray:
 
 def volume_of(front: np.ndarray, goal: Goal) -> float:
     """Hypervolume from the goal's reference point, counts as natural logarithms."""
-    log = np.array([name in COUNT_LIKE for name in goal.objectives])
-
-    def scaled(values: np.ndarray) -> np.ndarray:
-        return np.where(log, np.log(np.maximum(values, TINY)), values)
-
-    worst = np.array([goal.reference[name] for name in goal.objectives])
-    return hypervolume(scaled(front), goal.senses, scaled(worst))
+    reference = np.array([[goal.reference[name] for name in goal.objectives]])
+    values, (worst,) = as_measured(goal, front, log=True), as_measured(goal, reference, log=True)
+    return hypervolume(values, goal.senses, worst)
 
 
 def shown(front: np.ndarray) -> str:
