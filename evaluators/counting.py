@@ -109,7 +109,7 @@ class Counter:
         self._shapes[name] = tuple(output.shape[timed:])
         output.kind = module.emits(*kinds)
         if isinstance(module, Neuron):
-            if (name, "spikes") not in self._maps:
+            if (name, "spikes") not in self._maps and not (output.kind == BINARY and hasattr(output, "events")):
                 check_kind(name, output, output.kind)
             self._add_map(name, "spikes", output, timed, nonzero=True)
             self._tally(name, "updates", output.numel())

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spaces.native import bits as native
+
 GATHER = 0x0102040810204080  # times eight bytes of 0 or 1: their bits meet, in order, in the highest byte
 SPREAD = 0x0101010101010101  # times a byte: eight copies of it
 PICK = 0x8040201008040201 - 2**64  # bit i of copy i, as a signed number
@@ -39,6 +41,9 @@ def pack(x: Tensor) -> Packed:
     if not _dense(x):
         return Packed(x, *about, binary=False)
     flat = x.as_strided((x.numel(),), (1,), x.storage_offset())
+    if native.suits(flat):
+        data = native.pack_bits(flat)
+        return Packed(x if data is None else data, *about, binary=data is not None)
     spikes = flat != 0
     if not bool((spikes == flat).all()):
         return Packed(x, *about, binary=False)
@@ -49,7 +54,9 @@ def pack(x: Tensor) -> Packed:
 def unpack(packed: Packed) -> Tensor:
     """The tensor again: same values, strides, type and marks."""
     x = packed.data
-    if packed.binary:
+    if packed.binary and native.suits(torch.empty(0, dtype=packed.dtype, device=x.device)):
+        x = native.unpack_bits(x, packed.shape.numel(), packed.dtype).as_strided(packed.shape, packed.stride)
+    elif packed.binary:
         bits = (x.to(torch.int64) * SPREAD & PICK).view(torch.uint8) != 0
         x = bits[: packed.shape.numel()].to(packed.dtype).as_strided(packed.shape, packed.stride)
     for name, mark in packed.marks.items():

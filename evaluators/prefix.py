@@ -18,6 +18,7 @@ from evaluators.precision import autocast
 from evaluators.tasks.task import Split, Task, batches
 from spaces.blanks import blanks_in
 from spaces.candidate import Candidate, Value
+from spaces.current import computed
 from spaces.network import Network
 from spaces.seeds import torch_generator
 
@@ -139,14 +140,14 @@ def evaluate_from(
     start = cache.longest([part.key for part in parts[:-1]])
     known = cache[start] if start is not None else Beginning((), (), {})
     left = [part for part in parts if start is None or len(part.key) > len(start)]
-    made = {part.key: ([], []) for part in left[:-1]}
+    made = {part.key: ([], []) for part in left[:-1] if cache.budget}
 
     def run(x: Tensor, what: int) -> Tensor:
         with autocast(precision, device):
             for part in left:
                 x = part(x)
                 if part.key in made:
-                    made[part.key][what].append(pack(x))
+                    made[part.key][what].append(pack(computed(x)))
         return x.float()
 
     if recalibration_samples:

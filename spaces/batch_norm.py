@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from spaces.current import Current
 from spaces.native import norm as native
+from spaces.native.fire import Term
 
 Exchange = Callable[[Tensor], Sequence[Tensor]]  # this one's row -> the rows of all who share a batch, in order
 
@@ -39,18 +41,22 @@ def batch_norm(
 ) -> Tensor:
     """As ``torch.nn.functional.batch_norm`` on the maps [N, C, H, W] of all who share a batch; ``x`` are this one's.
 
-    With ``compiled`` it runs in C where it can.
+    With ``compiled`` it runs in C where it can. Where no gradient is wanted it is a ``Current`` then, not yet computed.
 
     Raises:
         ValueError: a whole batch in training has one value a channel, which has no variance.
     """
-    if not training and compiled and not torch.is_grad_enabled() and native.suits(x):
-        scale = weight * (running_var + eps).rsqrt()
-        return native.sum_of_products(x, scale, bias - running_mean * scale)
+    if training and exchange is alone and x.numel() == x.shape[1]:
+        raise ValueError(f"a batch of {x.shape[0]} with one value a channel has no variance: give more samples")
+    if compiled and not torch.is_grad_enabled() and native.suits(x):
+        if training:
+            _, mean, rate = _renewed(x, running_mean, running_var, momentum, eps, exchange, compiled)
+        else:
+            mean, rate = running_mean, (running_var + eps).rsqrt()
+        scale = rate * weight
+        return Current(Term(x, scale, bias - mean * scale))
     if not training or (exchange is alone and x.device.type != "cpu"):
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-    if exchange is alone and x.numel() == x.shape[1]:
-        raise ValueError(f"a batch of {x.shape[0]} with one value a channel has no variance: give more samples")
     return _BatchNorm.apply(x, weight, bias, running_mean, running_var, momentum, eps, exchange, compiled)
 
 
@@ -70,12 +76,7 @@ class _BatchNorm(torch.autograd.Function):
         exchange: Exchange,
         compiled: bool,
     ) -> Tensor:
-        count, (mean, var) = x.numel() // x.shape[1], moments(x, compiled=compiled)
-        if exchange is not alone:
-            count, mean, var = _pooled(count, mean, var, exchange)
-        running_mean.lerp_(mean.to(running_mean), momentum)
-        running_var.lerp_((var * count / (count - 1)).to(running_var), momentum)
-        rate = (var + eps).rsqrt()
+        count, mean, rate = _renewed(x, running_mean, running_var, momentum, eps, exchange, compiled)
         scale = rate * weight
         ctx.save_for_backward(x, weight, mean, rate)
         ctx.samples, ctx.exchange, ctx.compiled = count, exchange, compiled
@@ -94,6 +95,24 @@ class _BatchNorm(torch.autograd.Function):
         offset = -scale * for_bias / ctx.samples - along * mean
         inwards = _sum_of_products(x, along, offset, slope, scale, compiled=ctx.compiled)
         return inwards, own[0].to(weight), own[1].to(weight), *[None] * 6
+
+
+def _renewed(
+    x: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    momentum: float,
+    eps: float,
+    exchange: Exchange,
+    compiled: bool,
+) -> tuple[int | Tensor, Tensor, Tensor]:
+    """Samples, mean and 1 / deviation [C] of all who share a batch; the running statistics take them in."""
+    count, (mean, var) = x.numel() // x.shape[1], moments(x, compiled=compiled)
+    if exchange is not alone:
+        count, mean, var = _pooled(count, mean, var, exchange)
+    running_mean.lerp_(mean.to(running_mean), momentum)
+    running_var.lerp_((var * count / (count - 1)).to(running_var), momentum)
+    return count, mean, (var + eps).rsqrt()
 
 
 def moments(x: Tensor, *, compiled: bool = True) -> Tensor:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from spaces.batch_norm import batch_norm
 from spaces.blanks import Filled, Free, Number, largest
 from spaces.candidate import Value
+from spaces.current import computed
 from spaces.errors import SpaceError
 from spaces.kinds import REAL, Kind, added, averaged, joined
 from spaces.native.conv import convolve
@@ -23,6 +24,7 @@ from spaces.native.pool import max_pool
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Applies a layer of [N, C, H, W] to a map with or without time in front."""
+    x = computed(x)
     if x.dim() == 4:
         return layer(x)
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])

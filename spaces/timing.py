@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from spaces.blanks import Filled, Free, Number, largest
 from spaces.candidate import Value
+from spaces.current import Current
 from spaces.kinds import Kind
 
 
@@ -44,7 +45,9 @@ class Repeat(Timed):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] to [T, B, C, H, W]."""
-        return x if x.dim() == 5 else torch.stack([x] * self.steps)
+        if x.dim() == 5:
+            return x
+        return x.repeated(self.steps) if isinstance(x, Current) else torch.stack([x] * self.steps)
 
     def emits(self, *kinds: Kind) -> Kind:
         """What it gets."""

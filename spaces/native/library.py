@@ -11,16 +11,19 @@ import tempfile
 import warnings
 from pathlib import Path
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("conv.c", "norm.c", "pool.c", "sum.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("bits.c", "conv.c", "fire.c", "norm.c", "pool.c", "sum.c"))
 HEADERS = (Path(__file__).with_name("vectors.h"),)
 COMPILERS = ("cc", "gcc", "clang", "g++")
 OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
 POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 SIGNATURES = {
+    "pack_bits": (INT, [POINTER, LONG, INT, POINTER]),
+    "unpack_bits": (None, [POINTER, LONG, INT, POINTER]),
     "events_of": (LONG, [POINTER, LONG, LONG, POINTER, POINTER]),
     "conv_block": (LONG, [LONG]),
     "conv_forward": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
     "conv_weight_gradient": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 2),
+    "fire": (INT, [POINTER, LONG] * 2 + [LONG] * 4 + [INT] * 3 + [POINTER] * 3 + [INT]),
     "norm_moments": (INT, [POINTER, LONG, LONG, INT, POINTER, INT]),
     "norm_sums": (INT, [POINTER] * 2 + [LONG] * 2 + [INT] + [POINTER] * 2 + [INT]),
     "norm_apply": (None, [POINTER] * 3 + [LONG] * 2 + [INT, POINTER, INT]),

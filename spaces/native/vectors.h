@@ -3,6 +3,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __AVX512F__ /* conversions in one instruction, where the compiler would take three */
+#include <immintrin.h>
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define LANES 16
 
@@ -14,6 +18,22 @@ INLINE void *at(const void *x, int64_t i, int half) {
     return half ? (void *)((uint16_t *)x + i) : (void *)((float *)x + i);
 }
 
+INLINE bits widened(halves narrow) {
+#ifdef __AVX512F__
+    return (bits)_mm512_cvtepu16_epi32((__m256i)narrow);
+#else
+    return __builtin_convertvector(narrow, bits);
+#endif
+}
+
+INLINE halves narrowed(bits wide) {
+#ifdef __AVX512F__
+    return (halves)_mm512_cvtepi32_epi16((__m512i)wide);
+#else
+    return __builtin_convertvector(wide, halves);
+#endif
+}
+
 INLINE vec load(const void *x, int64_t i, int half) {
     vec value;
     if (!half) {
@@ -22,7 +42,7 @@ INLINE vec load(const void *x, int64_t i, int half) {
     }
     halves narrow;
     memcpy(&narrow, at(x, i, 1), sizeof narrow);
-    return (vec)(__builtin_convertvector(narrow, bits) << 16);
+    return (vec)(widened(narrow) << 16);
 }
 
 INLINE void store(void *y, int64_t i, vec value, int half) {
@@ -32,7 +52,7 @@ INLINE void store(void *y, int64_t i, vec value, int half) {
     }
     bits wide = (bits)value, numbers = (bits)(value == value);
     wide = (wide + 0x7fff + (wide >> 16 & 1)) >> 16; /* to the nearest, and to even */
-    halves narrow = __builtin_convertvector((wide & numbers) | (0x7fc0 & ~numbers), halves);
+    halves narrow = narrowed((wide & numbers) | (0x7fc0 & ~numbers));
     memcpy(at(y, i, 1), &narrow, sizeof narrow);
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -61,8 +61,7 @@ def test_equals_that_in_float64_on_any_number_of_threads(shape, dtype, threads):
 
 @given(SHAPES, st.sampled_from([torch.float32, torch.bfloat16]))
 def test_agrees_with_the_passes_of_pytorch(shape, dtype):
-    if shape[0] * shape[2] * shape[3] < 4:  # a variance of nearly nothing
-        return
+    assume(shape[0] * shape[2] * shape[3] >= 16)  # of a few values, one of many channels has next to no variance
     given_ = drawn(shape, dtype, 1)
     for one, other in zip(normalised(*given_), normalised(*given_, compiled=False), strict=True):
         tolerance = 2e-2 if one.dtype == torch.bfloat16 else 1e-4

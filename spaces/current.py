@@ -1,0 +1,89 @@
+"""Currents that are computed when something asks for their values, which neurons do not: they add them up themselves.
+
+In inference a normalised map, or the sum of two, is mostly read once, by the neurons behind it, and C does all of it in
+one pass over memory. To anything else such a current is a tensor like any other, with the same values to the bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from spaces.native import norm as native
+from spaces.native.fire import Term
+
+aten = torch.ops.aten
+
+
+class Current(Tensor):
+    """A map [..., C, H, W] not computed yet: the sum of terms that have its shape, type and device.
+
+    Attributes:
+        terms: what it is the sum of, added from the left; two at most.
+        known: its values, once something has asked for them.
+    """
+
+    terms: tuple[Term, ...]
+    known: Tensor | None
+
+    @staticmethod
+    def __new__(cls: type[Current], *terms: Term) -> Current:
+        """The sum of terms."""
+        like = terms[0].map
+        made = Tensor._make_wrapper_subclass(cls, like.shape, strides=like.stride(), dtype=like.dtype)
+        made.terms, made.known = terms, None
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:  # noqa: ANN401
+        """Time put in front of a map, and the sum of two, are currents again; all else gets values."""
+        if function is aten.view.default and tuple(given[1][-3:]) == tuple(given[0].shape[-3:]):
+            return Current(*(replace(term, map=term.map.view(given[1])) for term in given[0].terms))
+        if function is aten.add.Tensor and not named and _single(*given):
+            return Current(*(term for x in given for term in terms_of(x)))
+        return function(*tree_map(computed, given), **tree_map(computed, named or {}))
+
+    def repeated(self, times: int) -> Current:
+        """The same current at each of so many time steps."""
+        return Current(*(replace(term, map=term.map.expand(times, *self.shape)) for term in self.terms))
+
+
+def terms_of(x: Tensor) -> tuple[Term, ...]:
+    """The terms of a current; of any other map itself."""
+    return x.terms if isinstance(x, Current) else (Term(x),)
+
+
+def computed(x: Any) -> Any:  # noqa: ANN401
+    """The values of a current, with the marks that were set on it; anything else is what it is."""
+    if not isinstance(x, Current):
+        return x
+    if x.known is None:
+        first, *others = map(_map, x.terms)
+        x.known = sum(others, first)
+        vars(x.known).update({name: mark for name, mark in vars(x).items() if name not in Current.__annotations__})
+    return x.known
+
+
+def _single(x: Tensor, y: Tensor) -> bool:
+    """Whether both are maps, of one kind and of one term each."""
+    return (
+        isinstance(y, Tensor)
+        and x.shape == y.shape
+        and x.dtype == y.dtype
+        and all(len(terms_of(term)) == 1 for term in (x, y))
+    )
+
+
+def _map(term: Term) -> Tensor:
+    """The values of a term."""
+    if term.along is None:
+        return term.map
+    if term.map.dim() == 4:
+        return native.sum_of_products(term.map, term.along, term.offset)
+    if len(term.map) > 1 and term.map.stride(0) == 0:
+        return torch.stack([_map(replace(term, map=term.map[0]))] * len(term.map))
+    return _map(replace(term, map=term.map.flatten(0, 1))).unflatten(0, term.map.shape[:2])

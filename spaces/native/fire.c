@@ -1,0 +1,135 @@
+/* Neurons on the CPU, inference alone: LIF, PLIF and IF over all time steps, norms in front of them included.
+
+   Maps are [steps, batch, size] with `size` values a sample, channels last, float32 or, where `half` is 1, bfloat16;
+   membranes are float32. Every value is read once and every spike is written once; spikes are summed up on the way.
+   Results are those of PyTorch's operations one by one, to the bit: products and sums are fused in norms alone, as in
+   norm.c, and what PyTorch would store in bfloat16 between is rounded to it. */
+
+#pragma GCC optimize("fp-contract=off")
+#pragma STDC FP_CONTRACT OFF
+
+#include "vectors.h"
+
+#define CHUNK 4096 /* values of a sample, at least, whose sums stay in the nearest cache */
+
+/* x along + offset, rounded once where the processor can, as in norm.c. */
+INLINE vec times_plus(vec x, vec along, vec offset) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_fmadd_ps((__m512)x, (__m512)along, (__m512)offset);
+#elif defined(__FP_FAST_FMAF)
+    float of[3][LANES], out[LANES];
+    memcpy(of[0], &x, sizeof x), memcpy(of[1], &along, sizeof x), memcpy(of[2], &offset, sizeof x);
+    for (int l = 0; l < LANES; l++) out[l] = __builtin_fmaf(of[0][l], of[1][l], of[2][l]);
+    memcpy(&x, out, sizeof x);
+    return x;
+#else
+    return x * along + offset;
+#endif
+}
+
+/* To the nearest bfloat16, and to even, if `half`; as `store` does, but that a NaN keeps its bits. */
+INLINE vec rounded(vec x, int half) {
+    bits wide = (bits)x;
+    return half ? (vec)((wide + 0x7fff + (wide >> 16 & 1)) & 0xffff0000) : x;
+}
+
+/* Stores what `where` says, all ones or zeros a value, as 1 and 0. */
+INLINE void put_spikes(void *out, int64_t i, bits where, int64_t some, int half) {
+    if (half) {
+        halves narrow = narrowed(where & 0x3f80);
+        memcpy(at(out, i, 1), &narrow, 2 * some);
+    } else {
+        bits wide = where & 0x3f800000;
+        memcpy(at(out, i, 0), &wide, 4 * some);
+    }
+}
+
+INLINE vec get(const void *x, int64_t i, int64_t some, int half) {
+    return some == LANES ? load(x, i, half) : load_some(x, i, some, half);
+}
+
+/* A map: where it is, how far apart its time steps lie (0: all are the same), and its norm, figures at every place. */
+typedef struct {
+    const void *map;
+    int64_t step;
+    const float *along, *offset;
+} term;
+
+typedef enum { HARD, SOFT, NONE } reset; /* to 0, minus the threshold, or none */
+
+INLINE vec current(term x, int64_t i, int64_t j, int64_t some, int half) {
+    return rounded(times_plus(get(x.map, i, some, half), load(x.along, j, 0), load(x.offset, j, 0)), half);
+}
+
+/* `some` neurons from i on, which have place j in a line; T values of theirs lie `apart`. Returns which membranes are not
+   finite at the end: one that is not once stays so. */
+INLINE bits one(term x, term y, vec decay, vec threshold, int64_t steps, int64_t apart, int64_t i, int64_t j,
+                int64_t some, int half, int two, int scaled, reset by, void *out, float *sums) {
+    vec v = {0}, count = get(sums, 0, some, 0);
+    for (int64_t t = 0; t < steps; t++) {
+        vec now = current(x, i + t * x.step, j, some, half);
+        if (two) now = rounded(now + current(y, i + t * y.step, j, some, half), half);
+        v = scaled ? v + (now - v) * decay : v - v * decay + now;
+        bits fires = (bits)(v >= threshold);
+        if (by == HARD) v = v * (vec)(~fires & 0x3f800000);
+        if (by == SOFT) v = v - (vec)(fires & (bits)threshold);
+        put_spikes(out, i + t * apart, fires, some, half);
+        count += (vec)(fires & 0x3f800000);
+    }
+    memcpy(sums, &count, some * sizeof(float));
+    return (bits)(v - v != 0);
+}
+
+/* The neurons of a sample from `from` to `end`, of all samples; decay and threshold at every place of a line. Returns
+   whether all membranes are finite. */
+INLINE int chunk(term x, term y, const float *decay, const float *threshold, int64_t steps, int64_t batch, int64_t size,
+                  int64_t width, int64_t from, int64_t end, int half, int two, int scaled, reset by, void *out,
+                  float *sums) {
+    int64_t apart = batch * size;
+    bits odd = {0};
+    memset(sums + from, 0, (end - from) * sizeof(float));
+    for (int64_t b = 0; b < batch; b++)
+        for (int64_t p = from, j = 0; p < end; p += LANES, j = j + LANES == width ? 0 : j + LANES) {
+            vec d = load(decay, j, 0), at_least = load(threshold, j, 0);
+            int64_t i = b * size + p;
+            if (end - p >= LANES)
+                odd |= one(x, y, d, at_least, steps, apart, i, j, LANES, half, two, scaled, by, out, sums + p);
+            else
+                odd |= one(x, y, d, at_least, steps, apart, i, j, end - p, half, two, scaled, by, out, sums + p);
+        }
+    uint32_t any = 0;
+    for (int l = 0; l < LANES; l++) any |= odd[l];
+    return !any;
+}
+
+/* out [steps, batch, size]: spikes for currents x a + b (+ y c + d, unless y is NULL); sums [size] of them over steps and
+   batch. `figures` [6, c]: a, b, c, d, decay, threshold. With `scaled` the input is scaled by the decay. Returns 1,
+   or 0 where a membrane is not finite, for which spikes are wrong. */
+int fire(const void *x, int64_t x_step, const void *y, int64_t y_step, int64_t steps, int64_t batch, int64_t size,
+          int64_t c, int half, int scaled, int by, const float *figures, void *out, float *sums, int threads) {
+    int64_t width = c;
+    while (width % LANES) width += c; /* whole vectors and whole pixels */
+    float lines[6 * width];
+    for (int64_t k = 0; k < 6 * width; k++) lines[k] = figures[k / width * c + k % width % c];
+    term first = {x, x_step, lines, lines + width}, second = {y, y_step, lines + 2 * width, lines + 3 * width};
+    const float *decay = lines + 4 * width, *threshold = lines + 5 * width;
+    int64_t length = (CHUNK + width - 1) / width * width;
+    int good = 1;
+    _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1) reduction(&& : good)")
+    for (int64_t from = 0; from < size; from += length) {
+        int64_t end = from + length < size ? from + length : size;
+        int found = 0;
+#define RUN(HALF, TWO, SCALED, BY)                                                                                       \
+    case 12 * HALF + 6 * TWO + 3 * SCALED + BY:                                                                          \
+        found = chunk(first, second, decay, threshold, steps, batch, size, width, from, end, HALF, TWO, SCALED, BY, out, \
+                      sums);                                                                                             \
+        break;
+#define RUN_ALL(HALF, TWO, SCALED) RUN(HALF, TWO, SCALED, HARD) RUN(HALF, TWO, SCALED, SOFT) RUN(HALF, TWO, SCALED, NONE)
+        switch (12 * half + 6 * (y != NULL) + 3 * scaled + by) {
+            RUN_ALL(0, 0, 0) RUN_ALL(0, 0, 1) RUN_ALL(0, 1, 0) RUN_ALL(0, 1, 1)
+            RUN_ALL(1, 0, 0) RUN_ALL(1, 0, 1) RUN_ALL(1, 1, 0) RUN_ALL(1, 1, 1)
+        }
+        good = good && found;
+    }
+    return good;
+}

@@ -1,0 +1,133 @@
+"""A current not yet computed is, to all who ask, the tensor that it stands for."""
+
+import pytest
+import torch
+from torch import nn
+
+from spaces.current import Current, computed, terms_of
+from spaces.layers import AvgPool, Conv, Norm
+from spaces.neurons.catalog import NEURONS
+from spaces.neurons.neuron import Neuron
+from spaces.timing import Repeat
+
+
+def maps(*shape, seed=0, dtype=torch.float32):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def norm():
+    """A norm that has statistics, weights and biases of its own."""
+    norm = Norm(4).eval()
+    for number, tensor in enumerate((norm.running_mean, norm.running_var, norm.weight.data, norm.bias.data)):
+        tensor.copy_(torch.rand(4, generator=torch.Generator().manual_seed(number)) + 0.5)
+    return norm
+
+
+def both(norm, x):
+    """What a norm gives in inference, and the same computed at once."""
+    with torch.no_grad():
+        current = norm(x)
+        norm.compiled = False
+        plain = norm(x)
+        norm.compiled = True
+    assert isinstance(current, Current)
+    assert not isinstance(plain, Current)
+    return current, plain
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_norm_where_no_gradient_is_wanted_gives_one_and_the_same_values(norm, training):
+    norm.train(training)
+    before = {name: tensor.clone() for name, tensor in norm.state_dict().items()}
+    current, plain = both(norm, maps(3, 4, 5, 5))
+    torch.testing.assert_close(computed(current), plain)
+    norm.load_state_dict(before)
+    with_gradient = norm(maps(3, 4, 5, 5))
+    assert torch.equal(with_gradient.detach(), computed(current)) or not training
+    torch.testing.assert_close(with_gradient.detach(), computed(current))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x * 2,
+        lambda x: 1 - x,
+        lambda x: x.flatten(1),
+        lambda x: torch.cat([x, x], dim=1),
+        lambda x: torch.stack([x] * 3),
+        lambda x: nn.functional.avg_pool2d(x, 2),
+        lambda x: x.mean((-1, -2)),
+        lambda x: x.clone().add_(1),
+        lambda x: x + x,
+        lambda x: x + x + x,
+        lambda x: x + 1.0,
+        lambda x: x[:, :2] + x[:, 2:],
+        lambda x: x.to(torch.bfloat16),
+        lambda x: torch.where(x > 0, x, -x),
+        lambda x: x.unflatten(0, (3, 1)).flatten(0, 1),
+        AvgPool(),
+        Repeat(2),
+        Conv(4, 4, 3),
+    ],
+)
+@torch.no_grad()
+def test_whatever_asks_gets_its_values(norm, ask):
+    if isinstance(ask, Conv):
+        nn.init.ones_(ask.weight)
+    current, _ = both(norm, maps(3, 4, 6, 6))
+    plain = computed(current)
+    assert torch.equal(computed(ask(current)), ask(plain))
+    assert (current.shape, current.dtype, current.stride()) == (plain.shape, plain.dtype, plain.stride())
+
+
+@torch.no_grad()
+def test_sums_of_two_and_views_in_time_are_currents_still(norm):
+    x, _ = both(norm, maps(6, 4, 5, 5))
+    y = maps(6, 4, 5, 5, seed=1)
+    for total in (x + y, y + x, (x + y).unflatten(0, (2, 3))):
+        assert isinstance(total, Current)
+        assert len(terms_of(total)) == 2
+    assert torch.equal(computed(x + y), computed(x) + y)
+    assert torch.equal(computed((y + x).unflatten(0, (2, 3))), (y + computed(x)).unflatten(0, (2, 3)))
+    assert not isinstance(x + y + x, Current)  # three
+    assert not isinstance(x + y.bfloat16(), Current)
+    assert not isinstance(torch.add(x, y, alpha=2), Current)
+    assert torch.equal(torch.add(x, y, alpha=2), computed(x) + 2 * y)
+
+
+@torch.no_grad()
+def test_marks_stay_on_its_values(norm):
+    x, _ = both(norm, maps(6, 4, 5, 5))
+    x.kind = "kind"
+    assert computed(x).kind == "kind"
+    assert set(vars(computed(x))) == {"kind"}
+    assert computed(x) is computed(x)
+    plain = maps(1, 4, 2, 2)
+    assert computed(plain) is plain
+
+
+@pytest.mark.parametrize("kind", NEURONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_neuron_spikes_alike_whether_a_gradient_is_wanted_or_not(norm, kind, dtype):
+    neuron = Neuron(kind)
+    x = maps(12, 4, 9, 9, dtype=dtype)
+    with torch.no_grad():
+        current = norm(x).unflatten(0, (3, 4))
+        spikes = neuron(current)
+        assert 0 < spikes.abs().float().mean() < 1
+    plain = computed(current).clone()
+    assert torch.equal(spikes, neuron(plain.requires_grad_()).detach())
+    marked = NEURONS[kind].step in ("if", "lif")
+    assert hasattr(spikes, "events") == marked
+    if marked:
+        assert torch.equal(spikes.events, spikes.double().sum((0, 1)))
+
+
+@torch.no_grad()
+def test_features_have_no_maps_and_fire_in_one_pass_too():
+    x = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0)) * 2
+    eager, fast = Neuron("lif", compiled=False)(x), Neuron("lif")(x)
+    assert torch.equal(eager, fast)
+    assert torch.equal(fast.events, eager.double().sum((0, 1)))
