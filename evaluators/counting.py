@@ -177,7 +177,10 @@ class Counter:
                 counted = (tensor != 0).to(tensor.dtype) if nonzero else tensor.abs().div(kind.unit).round()
             setattr(tensor, field, _events(counted, timed, max(1, abs(kind.low), kind.high), self._compiled))
         summed, key = getattr(tensor, field), (name, what)
-        self._maps[key] = self._maps[key] + summed if key in self._maps else summed
+        if key in self._maps:
+            self._maps[key] += summed
+        else:
+            self._maps[key] = summed.to(torch.float64, copy=True)
 
 
 @contextmanager
@@ -247,17 +250,17 @@ def _weights(layer: nn.Module) -> Tensor:
 
 
 def _events(tensor: Tensor, timed: int, largest: int, compiled: bool) -> Tensor:
-    """Sums by position of whole numbers up to ``largest``, float64; exact, as such sums below 2^24 are in float32."""
+    """Sums by position of whole numbers up to ``largest``; exact, as such sums below 2^24 are in float32."""
     rows = tensor.detach().flatten(0, timed - 1)
     exact = torch.float32 if rows.shape[0] * largest < EXACT_FLOAT32 else torch.float64
     if rows.dim() == 2:
-        return rows.sum(0, dtype=exact).double()
+        return rows.sum(0, dtype=exact)
     if compiled and exact == torch.float32 and suits(rows):
-        return sum_rows(rows).double()
+        return sum_rows(rows)
     shape = rows.movedim(1, -1).shape[1:]  # as it lies in memory: channels last
     rows = rows.movedim(1, -1).flatten(1).to(exact)
     with torch.autocast(rows.device.type, enabled=False):
-        return (rows.new_ones(rows.shape[0]) @ rows).double().view(shape).movedim(-1, 0)
+        return (rows.new_ones(rows.shape[0]) @ rows).view(shape).movedim(-1, 0)
 
 
 def check_kind(name: str, output: Tensor, kind: Kind) -> None:

@@ -5,7 +5,7 @@ beginning are those of every candidate that has it. Scores are the same to the b
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,11 +31,13 @@ class Beginning:
 
     Attributes:
         calibration, validation: its output for each batch.
+        labels: of each batch of ``validation``.
         counted: counts of its layers after so many samples, at each pause and at the end.
     """
 
     calibration: Sequence[Packed]
     validation: Sequence[Packed]
+    labels: Sequence[Tensor]
     counted: Mapping[int, tuple[LayerCount, ...]]
 
     @property
@@ -138,7 +140,7 @@ def evaluate_from(
     """
     parts = segments(network, candidate)
     start = cache.longest([part.key for part in parts[:-1]])
-    known = cache[start] if start is not None else Beginning((), (), {})
+    known = cache[start] if start is not None else Beginning((), (), (), {})
     left = [part for part in parts if start is None or len(part.key) > len(start)]
     made = {part.key: ([], []) for part in left[:-1] if cache.budget}
 
@@ -159,11 +161,16 @@ def evaluate_from(
     answers = Answers(device)
     pauses = [len(split) / 8, len(split) / 4, len(split) / 2, len(split)]
     counted: dict[int, tuple[LayerCount, ...]] = {}  # samples seen -> counts of what is run here
-    order = torch_generator(seed, "evaluation")
-    stream = batches(task, split, batch_size=evaluation_batch(device), device=device, generator=order)
+    stream: Iterable[tuple[Tensor, Tensor]] = zip(map(unpack, known.validation), known.labels, strict=True)
+    if start is None:
+        order = torch_generator(seed, "evaluation")
+        given = batches(task, split, batch_size=evaluation_batch(device), device=device, generator=order)
+        stream = ((network.start(images), labels) for images, labels in given)
+    seen_labels: list[Tensor] = []
     with counting(network) as counter:
-        for number, (images, labels) in enumerate(stream):
-            answers.add(run(network.start(images) if start is None else unpack(known.validation[number]), 1), labels)
+        for number, (x, labels) in enumerate(stream):
+            answers.add(run(x, 1), labels)
+            seen_labels.append(labels)
             if number == 0:
                 _forget_what_is_too_large(made, cache, len(split) / len(labels))
             if answers.samples < pauses[0]:
@@ -182,7 +189,7 @@ def evaluate_from(
                 seen: known.counted.get(seen, ()) + tuple(layer for layer in layers if layer.name in names)
                 for seen, layers in counted.items()
             }
-            cache.keep(part.key, Beginning(*made[part.key], counted=both))
+            cache.keep(part.key, Beginning(*made[part.key], seen_labels, counted=both))
     return found
 
 

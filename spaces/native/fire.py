@@ -11,6 +11,7 @@ from spaces.native.library import kernels
 
 RESETS = ("hard", "soft", "none")  # in the order of fire.c
 MOST_TERMS = 2
+EXACT = 2**24  # whole numbers below are exact in float32
 MOST_CHANNELS = 2**12  # figures a channel are 16 at most, and six, on a thread's stack
 
 
@@ -34,7 +35,7 @@ def suits(terms: Sequence[Term]) -> bool:
     return (
         len(terms) <= MOST_TERMS
         and first.dim() == 5
-        and len(first) > 0
+        and 0 < len(first) * first.shape[1] < EXACT
         and first.shape[2] <= MOST_CHANNELS
         and all(term.map.shape == first.shape for term in terms)
         and maps.suits(*(term.map[0] for term in terms))

@@ -148,7 +148,7 @@ class Neuron(Filled):
         if found is None:
             return None
         spikes, sums = (part[..., 0, 0] for part in found) if x.dim() == 3 else found
-        spikes.events = sums.double()
+        spikes.events = sums
         return spikes
 
     def _used(self, name: str, x: Tensor) -> Tensor:
