@@ -58,6 +58,7 @@ def render(run: Gathered) -> str:
         start="from new weights" if match.get("finalist_weights") == "fresh" else "on from the supernet's weights",
         pool=match.get("finalist_pool"),
         constraints=[str(one) for one in match.get("constraints") or []],
+        floor=words.floor(run),
         trust=words.trust(run),
         proxies=words.proxies(run),
         predicted=words.predicted(run),

@@ -259,6 +259,14 @@ def proxies(run: Gathered) -> list[str]:
     return [head, *said]
 
 
+def floor(run: Gathered) -> str:
+    """The share of the way to the best accuracy under which nothing steered; empty where there was no such floor."""
+    match = run.config["match"]
+    bounded = any(str(one).partition(">=")[0].strip() == "accuracy" for one in match.get("constraints") or [])
+    share = match.get("floor") or 0.0
+    return "" if bounded or not share or "accuracy:max" not in match["objectives"] else percent(share)
+
+
 def trust(run: Gathered) -> list[str]:
     """How the supernet's ranking of the finalists compares with theirs after training; empty below two."""
     said = []

@@ -148,6 +148,25 @@ def finished():
     return [*searched, *lost, silent, trained]
 
 
+@pytest.mark.parametrize(
+    ("match", "said"),
+    [
+        ({"floor": 0.5}, True),
+        ({"floor": 0.5, "constraints": ["accuracy>=0.6"]}, False),
+        ({"floor": 0.5, "constraints": ["accuracy<=0.6"]}, True),
+        ({"floor": 0.5, "objectives": ["spikes:min", "energy_nj:min"]}, False),
+        ({"floor": 0.0}, False),
+        ({}, False),
+    ],
+)
+def test_a_floor_is_explained_where_there_was_one(tmp_path, match, said):
+    folder = create_or_open(tmp_path / "run", config=CONFIG | {"match": CONFIG["match"] | match})
+    with Ledger.open(folder.ledger) as ledger:
+        ledger.append(outcome(0, 0.9, 1000.0))
+    text = Page(write_report(folder)).text
+    assert ("Networks under 50.0 % of the way from chance" in text) == said
+
+
 def test_a_finished_run_is_told_in_full(make):
     folder = make(finished(), {0: METRICS | {"number": 0}})
     assert write_report(folder) == folder.report
