@@ -69,10 +69,10 @@ def computed(x: Any) -> Any:  # noqa: ANN401
 
 
 def _single(x: Tensor, y: Tensor) -> bool:
-    """Whether both are maps, of one kind and of one term each."""
+    """Whether both are maps that lie alike, so that whatever is a view of one is of the other, of one term each."""
     return (
         isinstance(y, Tensor)
-        and x.shape == y.shape
+        and (x.shape, x.stride()) == (y.shape, y.stride())
         and x.dtype == y.dtype
         and all(len(terms_of(term)) == 1 for term in (x, y))
     )

@@ -92,6 +92,12 @@ def test_sums_of_two_and_views_in_time_are_currents_still(norm):
     assert torch.equal(computed(x + y), computed(x) + y)
     assert torch.equal(computed((y + x).unflatten(0, (2, 3))), (y + computed(x)).unflatten(0, (2, 3)))
     assert not isinstance(x + y + x, Current)  # three
+    other = y.contiguous()  # lies otherwise, and so would views of it
+    assert torch.equal((x + other).flatten(2), (computed(x) + other).flatten(2))
+    still = Repeat(2)(x)  # one memory for all time steps, which cannot be flattened
+    assert torch.equal((y.expand(2, *y.shape) + still).flatten(0, 1), torch.cat([computed(x) + y] * 2))
+    moving = torch.stack([y, 2 * y])
+    assert torch.equal((moving + still).flatten(0, 1), torch.cat([computed(x) + y, computed(x) + 2 * y]))
     assert not isinstance(x + y.bfloat16(), Current)
     assert not isinstance(torch.add(x, y, alpha=2), Current)
     assert torch.equal(torch.add(x, y, alpha=2), computed(x) + 2 * y)
