@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spaces.native import bits as native
+from spaces.native.bits import pack_bits, unpack_bits
+from spaces.native.maps import readable
 
 GATHER = 0x0102040810204080  # times eight bytes of 0 or 1: their bits meet, in order, in the highest byte
 SPREAD = 0x0101010101010101  # times a byte: eight copies of it
@@ -41,8 +42,8 @@ def pack(x: Tensor) -> Packed:
     if not _dense(x):
         return Packed(x, *about, binary=False)
     flat = x.as_strided((x.numel(),), (1,), x.storage_offset())
-    if native.suits(flat):
-        data = native.pack_bits(flat)
+    if readable(x.dtype, x.device):
+        data = pack_bits(flat)
         return Packed(x if data is None else data, *about, binary=data is not None)
     spikes = flat != 0
     if not bool((spikes == flat).all()):
@@ -54,8 +55,8 @@ def pack(x: Tensor) -> Packed:
 def unpack(packed: Packed) -> Tensor:
     """The tensor again: same values, strides, type and marks."""
     x = packed.data
-    if packed.binary and native.suits(torch.empty(0, dtype=packed.dtype, device=x.device)):
-        x = native.unpack_bits(x, packed.shape.numel(), packed.dtype).as_strided(packed.shape, packed.stride)
+    if packed.binary and readable(packed.dtype, x.device):
+        x = unpack_bits(x, packed.shape.numel(), packed.dtype).as_strided(packed.shape, packed.stride)
     elif packed.binary:
         bits = (x.to(torch.int64) * SPREAD & PICK).view(torch.uint8) != 0
         x = bits[: packed.shape.numel()].to(packed.dtype).as_strided(packed.shape, packed.stride)

@@ -21,12 +21,12 @@ INLINE int pack(const void *x, int64_t n, int half, uint8_t *out) {
     bits odd = {0}, zero = {0}, one = (bits)((vec){0} + 1);
     for (int64_t i = 0; i < n; i += LANES) {
         int64_t some = n - i < LANES ? n - i : LANES;
-        bits value = (bits)(some == LANES ? load(x, i, half) : load_some(x, i, some, half));
+        bits value = (bits)get(x, i, some, half);
         odd |= (bits)((value != zero) & (value != one));
         uint16_t found = bits_of((bits)(value != zero));
         memcpy(out + i / 8, &found, some > 8 ? 2 : 1);
     }
-    return bits_of(odd) == 0;
+    return !any(odd);
 }
 
 INLINE void unpack(const uint8_t *bytes, int64_t n, int half, void *out) {
@@ -35,13 +35,7 @@ INLINE void unpack(const uint8_t *bytes, int64_t n, int half, void *out) {
         uint16_t found = 0;
         memcpy(&found, bytes + i / 8, some > 8 ? 2 : 1);
         bits where = (bits)((((bits){0} + found) & LANE) != (bits){0});
-        if (half) {
-            halves narrow = narrowed(where & 0x3f80);
-            memcpy(at(out, i, 1), &narrow, 2 * some);
-        } else {
-            bits wide = where & 0x3f800000;
-            memcpy(at(out, i, 0), &wide, 4 * some);
-        }
+        put_spikes(out, i, where, some, half);
     }
 }
 

@@ -29,23 +29,7 @@ INLINE vec times_plus(vec x, vec along, vec offset) {
 
 /* To the nearest bfloat16, and to even, if `half`; as `store` does, but that a NaN keeps its bits. */
 INLINE vec rounded(vec x, int half) {
-    bits wide = (bits)x;
-    return half ? (vec)((wide + 0x7fff + (wide >> 16 & 1)) & 0xffff0000) : x;
-}
-
-/* Stores what `where` says, all ones or zeros a value, as 1 and 0. */
-INLINE void put_spikes(void *out, int64_t i, bits where, int64_t some, int half) {
-    if (half) {
-        halves narrow = narrowed(where & 0x3f80);
-        memcpy(at(out, i, 1), &narrow, 2 * some);
-    } else {
-        bits wide = where & 0x3f800000;
-        memcpy(at(out, i, 0), &wide, 4 * some);
-    }
-}
-
-INLINE vec get(const void *x, int64_t i, int64_t some, int half) {
-    return some == LANES ? load(x, i, half) : load_some(x, i, some, half);
+    return half ? (vec)(nearest(x) & 0xffff0000) : x;
 }
 
 /* A map: where it is, how far apart its time steps lie (0: all are the same), and its norm, figures at every place. */
@@ -97,9 +81,7 @@ INLINE int chunk(term x, term y, const float *decay, const float *threshold, int
             else
                 odd |= one(x, y, d, at_least, steps, apart, i, j, end - p, half, two, scaled, by, out, sums + p);
         }
-    uint32_t any = 0;
-    for (int l = 0; l < LANES; l++) any |= odd[l];
-    return !any;
+    return !any(odd);
 }
 
 /* out [steps, batch, size]: spikes for currents x a + b (+ y c + d, unless y is NULL); sums [size] of them over steps and

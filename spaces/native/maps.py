@@ -6,17 +6,20 @@ from torch import Tensor
 from spaces.native.library import kernels
 
 
+def readable(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether there are kernels, and they read values of this type there."""
+    return device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and kernels() is not None
+
+
 def suits(*maps: Tensor) -> bool:
     """Whether the maps, of one type, lie as the kernels read them, and there are kernels."""
     first = maps[0]
     return (
-        first.device.type == "cpu"
-        and first.dtype in (torch.float32, torch.bfloat16)
-        and first.numel() > 0
+        first.numel() > 0
         and all(
             x.dtype == first.dtype and x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) for x in maps
         )
-        and kernels() is not None
+        and readable(first.dtype, first.device)
     )
 
 

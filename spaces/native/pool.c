@@ -11,17 +11,6 @@ INLINE vec either(bits where, vec b, vec a) { return (vec)(((bits)b & where) | (
     for (int64_t r = 0; r < n * (h / 2); r++)
 #define EACH_VECTOR for (int64_t j = 0, some; some = c - j < LANES ? c - j : LANES, some > 0; j += LANES)
 
-INLINE vec get(const void *x, int64_t i, int64_t some, int half) {
-    return some == LANES ? load(x, i, half) : load_some(x, i, some, half);
-}
-
-INLINE void put(void *y, int64_t i, vec value, int64_t some, int half) {
-    if (some == LANES)
-        store(y, i, value, half);
-    else
-        store_some(y, i, value, some, half);
-}
-
 INLINE void pool(const void *x, void *y, int64_t n, int64_t h, int64_t w, int64_t c, int half, int threads) {
     EACH_PAIR_OF_ROWS {
         int64_t from = (r / (h / 2) * h + r % (h / 2) * 2) * w * c, to = r * (w / 2) * c;

@@ -45,14 +45,19 @@ INLINE vec load(const void *x, int64_t i, int half) {
     return (vec)(widened(narrow) << 16);
 }
 
+/* A float's bits, of which the upper 16 are the nearest bfloat16, or the even one of two; not for what is no number. */
+INLINE bits nearest(vec value) {
+    bits wide = (bits)value;
+    return wide + 0x7fff + (wide >> 16 & 1);
+}
+
 INLINE void store(void *y, int64_t i, vec value, int half) {
     if (!half) {
         memcpy(at(y, i, 0), &value, sizeof value);
         return;
     }
-    bits wide = (bits)value, numbers = (bits)(value == value);
-    wide = (wide + 0x7fff + (wide >> 16 & 1)) >> 16; /* to the nearest, and to even */
-    halves narrow = narrowed((wide & numbers) | (0x7fc0 & ~numbers));
+    bits numbers = (bits)(value == value);
+    halves narrow = narrowed((nearest(value) >> 16 & numbers) | (0x7fc0 & ~numbers));
     memcpy(at(y, i, 1), &narrow, sizeof narrow);
 }
 
@@ -67,4 +72,34 @@ INLINE void store_some(void *y, int64_t i, vec value, int64_t n, int half) {
     uint32_t room[LANES];
     store(room, 0, value, half);
     memcpy(at(y, i, half), room, n * (half ? 2 : 4));
+}
+
+/* `some` values, LANES or fewer. */
+INLINE vec get(const void *x, int64_t i, int64_t some, int half) {
+    return some == LANES ? load(x, i, half) : load_some(x, i, some, half);
+}
+
+INLINE void put(void *y, int64_t i, vec value, int64_t some, int half) {
+    if (some == LANES)
+        store(y, i, value, half);
+    else
+        store_some(y, i, value, some, half);
+}
+
+/* Puts 1 where `where` is all ones, and 0 where it is all zeros. */
+INLINE void put_spikes(void *y, int64_t i, bits where, int64_t some, int half) {
+    if (half) {
+        halves narrow = narrowed(where & 0x3f80);
+        memcpy(at(y, i, 1), &narrow, 2 * some);
+    } else {
+        bits wide = where & 0x3f800000;
+        memcpy(at(y, i, 0), &wide, 4 * some);
+    }
+}
+
+/* Whether a bit is set in any lane. */
+INLINE int any(bits where) {
+    uint32_t found = 0;
+    for (int l = 0; l < LANES; l++) found |= where[l];
+    return found != 0;
 }

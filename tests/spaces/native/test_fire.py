@@ -32,18 +32,17 @@ def cases(draw):
         terms.append(Term(map_of(shape, dtype, generator, repeated=draw(st.booleans())), *figures))
     number = st.sampled_from([1, shape[2]])
     decay, threshold = (torch.rand(draw(number), generator=generator) + 0.1 for _ in range(2))
-    rule = Rule(step=draw(st.sampled_from(["if", "lif"])), reset=draw(st.sampled_from(native.RESETS)))
-    return terms, decay, threshold, rule, draw(st.booleans())
+    step, reset = draw(st.sampled_from(["if", "lif"])), draw(st.sampled_from(native.RESETS))
+    return terms, decay, threshold, Rule(step=step, reset=reset, decay_input=draw(st.booleans()))
 
 
 @given(cases(), st.integers(1, 3))
 def test_equals_the_eager_scan_of_the_computed_current_to_the_bit(case, threads):
-    terms, decay, threshold, rule, decay_input = case
-    rule = Rule(step=rule.step, reset=rule.reset, decay_input=decay_input)
+    terms, decay, threshold, rule = case
     assert native.suits(terms)
     leak = {"decay": torch.zeros(1), "decay_input": False}
     if rule.step == "lif":
-        leak = {"decay": decay, "decay_input": decay_input}
+        leak = {"decay": decay, "decay_input": rule.decay_input}
     torch.set_num_threads(threads)
     try:
         spikes, sums = native.fire(terms, threshold=threshold, reset=rule.reset, **leak)
