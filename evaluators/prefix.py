@@ -153,10 +153,13 @@ def evaluate_from(
         return x.float()
 
     if recalibration_samples:
-        with renewing_statistics(network):
+        given = map(unpack, known.calibration)
+        if start is None:
             images = calibration_batches(task, samples=recalibration_samples, seed=seed, device=device)
-            for x in map(unpack, known.calibration) if start is not None else images:
-                run(x if start is not None else network.start(x), 0)
+            given = map(network.start, images)
+        with renewing_statistics(network):
+            for x in given:
+                run(x, 0)
     network.eval()
     answers = Answers(device)
     pauses = [len(split) / 8, len(split) / 4, len(split) / 2, len(split)]
@@ -164,8 +167,8 @@ def evaluate_from(
     stream: Iterable[tuple[Tensor, Tensor]] = zip(map(unpack, known.validation), known.labels, strict=True)
     if start is None:
         order = torch_generator(seed, "evaluation")
-        given = batches(task, split, batch_size=evaluation_batch(device), device=device, generator=order)
-        stream = ((network.start(images), labels) for images, labels in given)
+        pairs = batches(task, split, batch_size=evaluation_batch(device), device=device, generator=order)
+        stream = ((network.start(images), labels) for images, labels in pairs)
     seen_labels: list[Tensor] = []
     with counting(network) as counter:
         for number, (x, labels) in enumerate(stream):

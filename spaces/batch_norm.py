@@ -48,16 +48,23 @@ def batch_norm(
     """
     if training and exchange is alone and x.numel() == x.shape[1]:
         raise ValueError(f"a batch of {x.shape[0]} with one value a channel has no variance: give more samples")
-    if compiled and not torch.is_grad_enabled() and native.suits(x):
-        if training:
-            _, mean, rate = _renewed(x, running_mean, running_var, momentum, eps, exchange, compiled)
-        else:
-            mean, rate = running_mean, (running_var + eps).rsqrt()
-        scale = rate * weight
-        return Current(Term(x, scale, bias - mean * scale))
-    if not training or (exchange is alone and x.device.type != "cpu"):
+    later = compiled and not torch.is_grad_enabled() and native.suits(x)
+    if training and (exchange is not alone or x.device.type == "cpu"):
+        with torch.no_grad():
+            count, (mean, var) = x.numel() // x.shape[1], moments(x, compiled=compiled)
+            if exchange is not alone:
+                count, mean, var = _pooled(count, mean, var, exchange)
+            running_mean.lerp_(mean.to(running_mean), momentum)
+            running_var.lerp_((var * count / (count - 1)).to(running_var), momentum)
+            rate = (var + eps).rsqrt()
+        if not later:
+            return _BatchNorm.apply(x, weight, bias, count, mean, rate, exchange, compiled)
+    elif later:
+        mean, rate = running_mean, (running_var + eps).rsqrt()
+    else:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-    return _BatchNorm.apply(x, weight, bias, running_mean, running_var, momentum, eps, exchange, compiled)
+    scale = rate * weight
+    return Current(Term(x, scale, bias - mean * scale))
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -69,14 +76,12 @@ class _BatchNorm(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
-        running_mean: Tensor,
-        running_var: Tensor,
-        momentum: float,
-        eps: float,
+        count: int | Tensor,
+        mean: Tensor,
+        rate: Tensor,
         exchange: Exchange,
         compiled: bool,
     ) -> Tensor:
-        count, mean, rate = _renewed(x, running_mean, running_var, momentum, eps, exchange, compiled)
         scale = rate * weight
         ctx.save_for_backward(x, weight, mean, rate)
         ctx.samples, ctx.exchange, ctx.compiled = count, exchange, compiled
@@ -94,25 +99,7 @@ class _BatchNorm(torch.autograd.Function):
         along = -scale * rate * for_weight / ctx.samples  # (Ioffe & Szegedy, 2015)
         offset = -scale * for_bias / ctx.samples - along * mean
         inwards = _sum_of_products(x, along, offset, slope, scale, compiled=ctx.compiled)
-        return inwards, own[0].to(weight), own[1].to(weight), *[None] * 6
-
-
-def _renewed(
-    x: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    momentum: float,
-    eps: float,
-    exchange: Exchange,
-    compiled: bool,
-) -> tuple[int | Tensor, Tensor, Tensor]:
-    """Samples, mean and 1 / deviation [C] of all who share a batch; the running statistics take them in."""
-    count, (mean, var) = x.numel() // x.shape[1], moments(x, compiled=compiled)
-    if exchange is not alone:
-        count, mean, var = _pooled(count, mean, var, exchange)
-    running_mean.lerp_(mean.to(running_mean), momentum)
-    running_var.lerp_((var * count / (count - 1)).to(running_var), momentum)
-    return count, mean, (var + eps).rsqrt()
+        return inwards, own[0].to(weight), own[1].to(weight), *[None] * 5
 
 
 def moments(x: Tensor, *, compiled: bool = True) -> Tensor:
