@@ -1,5 +1,6 @@
 """Every benchmark runs, at a size at which its figures mean nothing; these are measured, never asserted."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -92,17 +93,44 @@ def test_none_is_forgotten():
     assert {path.stem for path in HOME.glob("*.py")} - shared == set(OPTIONS)
 
 
+@pytest.fixture
+def run(data, table, tmp_path, monkeypatch, capsys):
+    """Runs a benchmark with some of its options, and gives what it printed."""
+    places = {"DATA": ["--data", str(data)], "OUT": [str(tmp_path / "out.json")], "TABLE": ["--table", str(table)]}
+
+    def run(name, options):
+        given = [part for option in options for part in places.get(option, [option])]
+        monkeypatch.setattr(sys, "argv", [name, *given])
+        monkeypatch.setattr(sys, "path", [str(HOME), *sys.path])
+        try:
+            runpy.run_path(str(HOME / f"{name}.py"), run_name="__main__")
+        finally:
+            for module in ("options", "walk"):
+                sys.modules.pop(module, None)
+            torch.set_num_threads(1)
+        return capsys.readouterr().out
+
+    return run
+
+
 @pytest.mark.filterwarnings("default")  # other packages' own
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_benchmark_runs(name, data, table, tmp_path, monkeypatch, capsys):
-    places = {"DATA": ["--data", str(data)], "OUT": [str(tmp_path / "out.json")], "TABLE": ["--table", str(table)]}
-    given = [part for option in OPTIONS[name] for part in places.get(option, [option])]
-    monkeypatch.setattr(sys, "argv", [name, *given])
-    monkeypatch.setattr(sys, "path", [str(HOME), *sys.path])
-    try:
-        runpy.run_path(str(HOME / f"{name}.py"), run_name="__main__")
-    finally:
-        for module in ("options", "walk"):
-            sys.modules.pop(module, None)
-        torch.set_num_threads(1)
-    assert capsys.readouterr().out.strip()
+def test_a_benchmark_runs(name, run):
+    assert run(name, OPTIONS[name]).strip()
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_the_ranking_lacks_is_done_again_by_any_number_of_processes(run, tmp_path):
+    place = tmp_path / "out.json" / "ranking.json"
+    first = run("ranking", OPTIONS["ranking"])
+    kept = json.loads(place.read_text())
+    assert sorted(json.loads(name)[0] for name in kept["done"]) == ["adapted"] * 3 + ["alone"] * 6 + ["supernet"]
+    lacking = {name: row for number, (name, row) in enumerate(kept["done"].items()) if number % 3}
+    place.write_text(json.dumps(kept | {"done": lacking}))
+    assert run("ranking", ["--processes", "2", *OPTIONS["ranking"]]) == first
+    again = json.loads(place.read_text())["done"]
+    without_time = [
+        {name: {key: value for key, value in row.items() if key != "seconds"} for name, row in rows.items()}
+        for rows in (kept["done"], again)
+    ]
+    assert without_time[0] == without_time[1]
