@@ -265,6 +265,9 @@ def main() -> None:
     kept = json.loads(path.read_text()) if path.exists() else {"options": asked, "done": {}}
     if kept["options"] != asked:
         sys.exit(f"{path} holds another experiment: its options behind -- were different. Give another --out.")
+    for name, row in list(kept["done"].items()):
+        if not here.candidates.keys() <= row.get("scores", here.candidates).keys():
+            del kept["done"][name]  # more candidates are asked for than were scored out of that supernet
     write_atomic(path, json.dumps(kept))  # before supernets are, which are read with these options alone
     for job, row in work(here, kept["done"]):
         kept["done"][name_of(job)] = row
