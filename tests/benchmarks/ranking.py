@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,8 +31,8 @@ from evaluators.evaluation import evaluate
 from evaluators.setting import Setting
 from evaluators.supernet import build_alone, score_from_supernet, score_of, set_initial, train_supernet
 from evaluators.training import fit
+from results.folder import match_hash
 from results.trust import agreement
-from search.config import NOT_MATCHED, Config
 from search.finalists import pruned_as_asked
 from search.job import config_space, load_config_task, make_setting
 from spaces.candidate import Candidate, Score
@@ -101,10 +101,11 @@ class Bench:
         if job.kind == "alone":
             row = train_alone(self.setting, self.candidates[job.candidate], seed=job.seed, epochs=job.epochs)
         else:
-            own = {"seed": job.seed, **VARIANTS[job.variant]}
-            setting = make_setting(replace(self.base, **own), self.space, self.task)
+            config = replace(self.base, seed=job.seed, **VARIANTS[job.variant])
+            setting = make_setting(config, self.space, self.task)
             place = self.options.out / f"supernet-{job.variant.replace(' ', '-')}-{job.seed}.safetensors"
-            supernet, _ = train_supernet(setting, checkpoint=place)  # one that is trained is only read
+            match = match_hash(config.match())
+            supernet, _ = train_supernet(setting, checkpoint=place, match=match)  # one that is trained is only read
             if job.kind == "supernet":
                 row = {"scores": {key: score_both(setting, supernet, c) for key, c in self.candidates.items()}}
                 row["cost"] = setting.recipe.plan.cost(self.space.timesteps) * setting.recipe.paths
@@ -261,14 +262,13 @@ def main() -> None:
     here = bench()
     out = here.options.out
     out.mkdir(parents=True, exist_ok=True)
-    path, asked = out / "ranking.json", of_config(here.base)
+    path, asked = out / "ranking.json", here.base.match()
     kept = json.loads(path.read_text()) if path.exists() else {"options": asked, "done": {}}
     if kept["options"] != asked:
         sys.exit(f"{path} holds another experiment: its options behind -- were different. Give another --out.")
     for name, row in list(kept["done"].items()):
         if not here.candidates.keys() <= row.get("scores", here.candidates).keys():
             del kept["done"][name]  # more candidates are asked for than were scored out of that supernet
-    write_atomic(path, json.dumps(kept))  # before supernets are, which are read with these options alone
     for job, row in work(here, kept["done"]):
         kept["done"][name_of(job)] = row
         write_atomic(path, json.dumps(kept))
@@ -276,11 +276,6 @@ def main() -> None:
     what = f"{len(here.candidates)} candidates of {here.space.name} on {here.task.name}"
     print(f"{what}, {here.options.epochs} epochs alone")
     print("\n".join(tables(here, kept["done"])))
-
-
-def of_config(config: Config) -> dict[str, Any]:
-    """What of a configuration figures depend on."""
-    return json.loads(json.dumps({name: value for name, value in asdict(config).items() if name not in NOT_MATCHED}))
 
 
 def command_line() -> argparse.ArgumentParser:
