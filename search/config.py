@@ -159,6 +159,8 @@ class Config:
         if self.proxy != "none" and self.train_epochs is None:
             raise OptionError(f"--proxy {self.proxy} is of a sweep: run launch.py sweep, or drop it")
         if self.train_epochs is not None and self.proxy != "supernet":
+            if self.finalist_weights == "inherited":
+                raise OptionError("--train-weights inherited are a supernet's: add --proxy supernet, or drop it")
             for name in OF_A_SUPERNET:
                 if getattr(self, name) != getattr(type(self), name):
                     raise OptionError(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from search.config import Config, flag
+from search.config import CHOICES, Config, flag
 from spaces import SPACES
 from spaces.errors import OptionError, unknown
 
@@ -109,6 +109,14 @@ def search_parser(*, sweep: bool = False) -> Parser:
         grid.add_argument("--seeds", default="0", metavar="A,B,...", help="seeds, one run each (default: 0)")
         about = "passes over the training split, for each candidate"
         grid.add_argument("--train-epochs", type=int, default=default.train_epochs, metavar="N", help=about)
+        grid.add_argument(
+            "--train-weights",
+            dest="finalist_weights",
+            choices=CHOICES["finalist_weights"],
+            default=default.finalist_weights,
+            help="fresh, or inherited: each begins with the weights of the supernet that --proxy supernet trains, "
+            "and a few epochs then rank like whole trainings (default: fresh)",
+        )
         grid.add_argument(
             "--proxy",
             default=default.proxy,

@@ -6,7 +6,8 @@ faster. Within a batch rungs stop some early (``thin``): after epochs 1, 2, 4, .
 goes on, and all that nothing in the batch dominates. Who is stopped is a ``pruned`` outcome with what it had at that
 epoch, which no front holds and no sampler learns from. With ``--proxy`` there is a rung before the first epoch: all of
 a batch are looked at untrained (``evaluators.proxies``), or with the weights of a supernet that is trained before
-anything else, and half go on by that in place of accuracy.
+anything else, and half go on by that in place of accuracy. Where there is a supernet, training may begin with the
+weights that a candidate inherits from it: then a few epochs rank candidates as long trainings from new weights do.
 
 A run that is killed asks the same again: what is in the ledger is not asked for, what rungs measured is read, and what
 was trained goes on from its checkpoint, of its last epoch where it was at its end.
@@ -60,22 +61,23 @@ def prepare(config: Config) -> Job:
         )
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        training = Training(
-            setting=setting,
-            supernet=None,
-            plan=replace(setting.recipe.plan, epochs=config.train_epochs, time_schedule=()),
-            inherited=False,
-            goal=goal,
-            folder=folder,
-            match=folder.read_config()["hash"],
-            checkpoints=place_of(config.storage, folder),
-            parts=config.train_parts,
-        )
         sampler, look = complete_only(lookup(SAMPLERS, "sampler", config.sampler)), partial(score_by_proxies, setting)
+        match, supernet = folder.read_config()["hash"], None
         with held(config.threads):
             if config.proxy == SUPERNET:
-                supernet = trained_supernet(folder, config, setting, training.match, stage)
+                supernet = trained_supernet(folder, config, setting, match, stage)
                 look = with_supernet(look, setting, supernet, PrefixCache(config.prefix_cache_mb))
+            training = Training(
+                setting=setting,
+                supernet=supernet,
+                plan=replace(setting.recipe.plan, epochs=config.train_epochs, time_schedule=()),
+                inherited=config.finalist_weights == "inherited",
+                goal=goal,
+                folder=folder,
+                match=match,
+                checkpoints=place_of(config.storage, folder),
+                parts=config.train_parts,
+            )
             with carried(training, config) as carry:
                 now = Now()
                 runner = trainer(training, ledger, carry, now.stage, look, stops=config.racing, proxy=config.proxy)

@@ -143,8 +143,11 @@ def summary(run: Gathered) -> list[str]:
     if run.table:
         return sentences
     if run.sweep:
-        looked = run.config["match"].get("proxy") == "supernet"
-        supernet = "a supernet only said who was worth it" if looked else "there was no supernet"
+        supernet = "there was no supernet"
+        if run.config["match"].get("proxy") == "supernet":
+            supernet = "a supernet only said who was worth it"
+        if run.config["match"].get("finalist_weights") == "inherited":
+            supernet = "each began with the weights of a supernet, which said who was worth it, too"
         sentences.append(f"All were trained alone; {supernet}.")
     elif run.finalists:
         took = duration(sum(one.metrics.get("seconds") or 0.0 for one in run.finalists))

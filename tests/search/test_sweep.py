@@ -16,21 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import launch
+from evaluators.checkpoint import load_weights, read_tensors
+from evaluators.evaluation import evaluate
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import score_from_supernet, set_initial
-from evaluators.training import Plan
+from evaluators.supernet import build_alone, score_from_supernet, set_initial
+from evaluators.training import Plan, fit
 from results.folder import RunFolder
-from results.ledger import Ledger, Outcome
+from results.ledger import Ledger, Outcome, read
 from results.trust import agreement, in_words
-from search.config import Config
+from search.config import Config, from_json
 from search.finalists import Training
 from search.goal import Goal
+from search.job import prepare_setting
 from search.loop import Budget, search
 from search.samplers.random import sample
 from search.sweep import complete_only, room_of, trainer, with_supernet
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError
-from spaces.seeds import torch_generator
+from spaces.seeds import derive, torch_generator
+from spaces.weights import inherit
 
 ROOT = Path(__file__).parents[2]
 GOAL = Goal(objectives=("accuracy", "spikes"))
@@ -259,6 +263,8 @@ def test_a_sweep_leaves_a_run_for_each_seed(here, capsys):
             "--supernet-epochs 3 is of a supernet, which a sweep has with --proxy supernet alone",
         ),
         (["--proxy", "sahd", "--objectives", "spikes,energy_nj"], "--proxy sahd stands for accuracy"),
+        (["--train-weights", "inherited"], "--train-weights inherited are a supernet's: add --proxy supernet"),
+        (["--proxy", "supernet", "--train-weights", "old"], "--train-weights: invalid choice: 'old'"),
         (["--runner", "in-process", "--storage", "nowhere://x", *SMALL], "--storage"),
     ],
 )
@@ -329,6 +335,26 @@ def test_a_sweep_whose_supernet_stops_half_trains_the_other_half_alone(data, tmp
     assert launch.main(["resume", str(out)]) == 0
     assert digest(out) == (rows, stored)
     assert (out / "supernet.safetensors").stat().st_mtime_ns == supernet  # read, not trained
+
+
+def test_a_sweep_from_inherited_weights_trains_what_the_supernet_hands_down(data, tmp_path):
+    """Each score is what the candidate's network has after so many epochs from those weights, and no others."""
+    out, options = tmp_path / "run", ["--proxy", "supernet", "--supernet-epochs", "2", "--train-weights", "inherited"]
+    options += ["--runner", "in-process", "--no-racing", "--data", str(data), *SMALL]
+    assert launch.main(["sweep", *options, "--out", str(out)]) == 0
+    assert "each began with the weights of a supernet" in (out / "report.html").read_text()
+    folder = RunFolder(out)
+    kept = folder.read_config()
+    _, setting, _ = prepare_setting(from_json(kept["config"]))
+    supernet = setting.space.network(setting.task.spec)
+    load_weights(supernet, read_tensors(folder.supernet, match=kept["hash"])[0])
+    plan = replace(setting.recipe.plan, epochs=3, time_schedule=())
+    for outcome in read(folder.ledger)[0][:3]:
+        network = build_alone(setting, outcome.candidate)
+        inherit(network, supernet)
+        fit(network, setting.task, plan, seed=derive(setting.seed, "finalist", outcome.number))
+        mine = evaluate(network, setting.task, setting.task.validation)
+        assert (outcome.score.accuracy, outcome.score.spikes) == (mine.accuracy, mine.counts.mean("spikes"))
 
 
 @pytest.mark.ray
