@@ -126,23 +126,30 @@ def prepare(config: Config) -> Job:
             match = folder.read_config()["hash"]
             supernet = trained_supernet(folder, config, setting, match, stage)
             _search(job, folder, setting, supernet, ledger, stage)
-            training = Training(
-                setting=setting,
-                supernet=supernet,
-                plan=replace(setting.recipe.plan, epochs=config.finalist_epochs, time_schedule=()),
-                inherited=config.finalist_weights == "inherited",
-                goal=goal,
-                folder=folder,
-                match=match,
-                checkpoints=place_of(config.storage, folder),
-                parts=config.train_parts,
-            )
+            training = make_training(config, setting, goal, supernet, folder, epochs=config.finalist_epochs)
             _finalists(training, ledger, config, stage)
             if config.prune is not None:
                 prune_finalists(setting, config, folder, wish, stage)
 
     provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
+
+
+def make_training(
+    config: Config, setting: Setting, goal: Goal, supernet: nn.Module | None, folder: RunFolder, *, epochs: int
+) -> Training:
+    """How a run trains candidates alone, at full T throughout, and where it keeps them."""
+    return Training(
+        setting=setting,
+        supernet=supernet,
+        plan=replace(setting.recipe.plan, epochs=epochs, time_schedule=()),
+        inherited=config.finalist_weights == "inherited",
+        goal=goal,
+        folder=folder,
+        match=folder.read_config()["hash"],
+        checkpoints=place_of(config.storage, folder),
+        parts=config.train_parts,
+    )
 
 
 def _parts(config: Config) -> int:

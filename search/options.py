@@ -115,7 +115,7 @@ def search_parser(*, sweep: bool = False) -> Parser:
             choices=CHOICES["finalist_weights"],
             default=default.finalist_weights,
             help="fresh, or inherited: each begins with the weights of the supernet that --proxy supernet trains, "
-            "and a few epochs then rank like whole trainings (default: fresh)",
+            "so that its first epochs tell more (default: fresh)",
         )
         grid.add_argument(
             "--proxy",

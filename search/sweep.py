@@ -7,7 +7,7 @@ goes on, and all that nothing in the batch dominates. Who is stopped is a ``prun
 epoch, which no front holds and no sampler learns from. With ``--proxy`` there is a rung before the first epoch: all of
 a batch are looked at untrained (``evaluators.proxies``), or with the weights of a supernet that is trained before
 anything else, and half go on by that in place of accuracy. Where there is a supernet, training may begin with the
-weights that a candidate inherits from it: then a few epochs rank candidates as long trainings from new weights do.
+weights that a candidate inherits from it, so that its first epochs tell more.
 
 A run that is killed asks the same again: what is in the ledger is not asked for, what rungs measured is read, and what
 was trained goes on from its checkpoint, of its last epoch where it was at its end.
@@ -33,12 +33,11 @@ from search.config import Config
 from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
 from search.goal import Goal
 from search.halving import standing, thin
-from search.job import carried, held, prepare_setting, trained_supernet
+from search.job import carried, held, make_training, prepare_setting, trained_supernet
 from search.loop import Runner
 from search.progress import Stage
 from search.run import Job, search_stage
 from search.samplers import SAMPLERS, Sampler
-from search.storage import place_of
 from spaces import lookup
 from spaces.candidate import METRICS, Candidate, Score
 from spaces.errors import OptionError
@@ -62,22 +61,12 @@ def prepare(config: Config) -> Job:
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
         sampler, look = complete_only(lookup(SAMPLERS, "sampler", config.sampler)), partial(score_by_proxies, setting)
-        match, supernet = folder.read_config()["hash"], None
+        supernet = None
         with held(config.threads):
             if config.proxy == SUPERNET:
-                supernet = trained_supernet(folder, config, setting, match, stage)
+                supernet = trained_supernet(folder, config, setting, folder.read_config()["hash"], stage)
                 look = with_supernet(look, setting, supernet, PrefixCache(config.prefix_cache_mb))
-            training = Training(
-                setting=setting,
-                supernet=supernet,
-                plan=replace(setting.recipe.plan, epochs=config.train_epochs, time_schedule=()),
-                inherited=config.finalist_weights == "inherited",
-                goal=goal,
-                folder=folder,
-                match=match,
-                checkpoints=place_of(config.storage, folder),
-                parts=config.train_parts,
-            )
+            training = make_training(config, setting, goal, supernet, folder, epochs=config.train_epochs)
             with carried(training, config) as carry:
                 now = Now()
                 runner = trainer(training, ledger, carry, now.stage, look, stops=config.racing, proxy=config.proxy)
