@@ -167,7 +167,8 @@ def evaluate_from(
     stream: Iterable[tuple[Tensor, Tensor]] = zip(map(unpack, known.validation), known.labels, strict=True)
     if start is None:
         order = torch_generator(seed, "evaluation")
-        pairs = batches(task, split, batch_size=evaluation_batch(device), device=device, generator=order)
+        size = evaluation_batch(device, precision)
+        pairs = batches(task, split, batch_size=size, device=device, generator=order)
         stream = ((network.start(images), labels) for images, labels in pairs)
     seen_labels: list[Tensor] = []
     with counting(network) as counter:
