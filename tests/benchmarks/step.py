@@ -226,11 +226,14 @@ def race(
 
 
 def peak(name: str, width: int, timesteps: int, size: int, precision: str, device: str) -> float:
-    """Peak memory in MiB of a training step, above what the process held before it."""
+    """Peak memory in MiB of a training step, above what the process held before it: median of three processes.
+
+    One differs from the next by a tenth: what the allocator holds after the first step is partly used by the second.
+    """
     command = [sys.executable, __file__, "--peak", name, "--width", str(width), "--timesteps", str(timesteps)]
     command += ["--batch", str(size), "--precision", precision, "--device", device]
-    found = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(found.stdout.split()[-1])
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(3)]
+    return statistics.median(float(run.stdout.split()[-1]) for run in runs)
 
 
 def own_peak(name: str, width: int, timesteps: int, size: int, precision: str, device: str) -> float:
