@@ -70,7 +70,7 @@ class Config:
     head_gain: float = 1.0
     kernel_init: str = "identity"
     recalibration_samples: int = 128
-    prefix_cache_mb: int = 512
+    prefix_cache_mb: int = 1024
     sampler: str = "auto"
     spike_weight: float = -0.08
     objectives: tuple[str, ...] = ("accuracy", "spikes", "energy_nj")

@@ -360,7 +360,7 @@ def search_parser(*, sweep: bool = False) -> Parser:
     )
     add(machine, "device", "cpu, cuda, cuda:1, ... or auto")
     add(machine, "threads", "CPU threads", int)
-    add(machine, "prefix_cache_mb", "memory for what candidates that begin alike share; 0 switches it off", int)
+    add(machine, "prefix_cache_mb", "megabytes a worker keeps of what candidates that begin alike share; 0: none", int)
     machine.add_argument(
         "--no-compile", dest="compile", action="store_false", help="run neurons uncompiled and all convolutions dense"
     )
