@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from evaluators.counting import Counts, LayerCount, counting
+from evaluators.separability import reading
 from evaluators.tasks.task import Split, Task, batches
 from spaces.batch_norm import batch_norm
 from spaces.layers import Norm
+from spaces.network import Network
 from spaces.seeds import torch_generator
 
 CALIBRATION_BATCH = 128
@@ -27,12 +29,14 @@ class Evaluation:
         counts: exact totals; empty where a readout is not finite.
         silent: no readout neuron fired for any sample.
         finite: no readout was NaN or infinite.
+        separability: see ``evaluators.separability``; None unless asked for.
     """
 
     accuracy: float
     counts: Counts
     silent: bool
     finite: bool
+    separability: float | None = None
 
 
 class Answers:
@@ -80,14 +84,16 @@ def evaluation_batch(device: str, precision: str = "fp32") -> int:
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, task: Task, split: Split, *, device: str = "cpu") -> Evaluation:
-    """Runs a candidate's network over a split in inference mode."""
+def evaluate(network: Network, task: Task, split: Split, *, device: str = "cpu", separable: bool = False) -> Evaluation:
+    """Runs a candidate's network over a split in inference mode; ``separable`` asks for its separability, too."""
     network.eval()
     answers = Answers(device)
-    with counting(network) as counter:
+    with counting(network) as counter, reading(network, wanted=separable) as rates:
         for images, labels in batches(task, split, batch_size=evaluation_batch(device), device=device):
             answers.add(network(images), labels)
-    return answers.evaluation(counter.counts().layers if answers.finite else ())
+            rates.close(labels)
+    found = answers.evaluation(counter.counts().layers if answers.finite else ())
+    return replace(found, separability=rates.separability() if answers.finite else None)
 
 
 @torch.no_grad()

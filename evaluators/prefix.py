@@ -6,7 +6,7 @@ beginning are those of every candidate that has it. Scores are the same to the b
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from evaluators.counting import LayerCount, counting
 from evaluators.evaluation import Answers, Evaluation, calibration_batches, evaluation_batch, renewing_statistics
 from evaluators.packing import Packed, pack, unpack
 from evaluators.precision import autocast
+from evaluators.separability import reading
 from evaluators.tasks.task import Split, Task, batches
 from spaces.blanks import blanks_in
 from spaces.candidate import Candidate, Value
@@ -122,6 +123,7 @@ def evaluate_from(
     precision: str = "fp32",
     device: str = "cpu",
     stop: Callable[[Evaluation], bool] | None = None,
+    separable: bool = False,
 ) -> Evaluation:
     """Recalibrates and evaluates a candidate's network, from the end of the longest beginning that is kept.
 
@@ -137,6 +139,7 @@ def evaluate_from(
         device: where to run.
         stop: shown what was found after an eighth, a quarter and half of the samples, which come in a seeded order;
             true ends the evaluation there, and keeps nothing.
+        separable: whether the separability is wanted, which an evaluation that ends early does not have.
     """
     parts = segments(network, candidate)
     start = cache.longest([part.key for part in parts[:-1]])
@@ -171,9 +174,10 @@ def evaluate_from(
         pairs = batches(task, split, batch_size=size, device=device, generator=order)
         stream = ((network.start(images), labels) for images, labels in pairs)
     seen_labels: list[Tensor] = []
-    with counting(network) as counter:
+    with counting(network) as counter, reading(network, wanted=separable) as rates:
         for number, (x, labels) in enumerate(stream):
             answers.add(run(x, 1), labels)
+            rates.close(labels)
             seen_labels.append(labels)
             if number == 0:
                 _forget_what_is_too_large(made, cache, len(split) / len(labels))
@@ -194,7 +198,7 @@ def evaluate_from(
                 for seen, layers in counted.items()
             }
             cache.keep(part.key, Beginning(*made[part.key], seen_labels, counted=both))
-    return found
+    return replace(found, separability=rates.separability())
 
 
 def _forget_what_is_too_large(made: dict[Key, tuple[list, list]], cache: PrefixCache, times: float) -> None:

@@ -92,8 +92,11 @@ def score_from_supernet(
     *,
     cache: PrefixCache | None = None,
     hopeless: Callable[[Score, int, int], str] | None = None,
+    separable: bool = False,
 ) -> Score:
     """Score of a candidate on the validation split, with weights out of the supernet and its own BN statistics.
+
+    With ``separable`` it has a column ``separability``, see ``evaluators.separability``.
 
     One with a sparsity is pruned in one shot: the smallest of the weights that it inherits are set to zero.
 
@@ -131,6 +134,7 @@ def score_from_supernet(
             precision=setting.recipe.plan.precision,
             device=setting.device,
             stop=stop if hopeless else None,
+            separable=separable,
         )
     except NOT_THE_CANDIDATES_FAULT:
         raise
@@ -173,6 +177,7 @@ def score_of(
         macs=counts.mean("macs"),
         parameters=count_parameters(network) - sum(total - kept for kept, total in kept_of(network).values()),
         timesteps=setting.space.steps(candidate),
+        columns={} if evaluation.separability is None else {"separability": evaluation.separability},
         seconds=seconds,
         error=SILENT if evaluation.silent else "",
     )
