@@ -7,7 +7,8 @@ it. With ``--adapt`` they are scored once more after so many epochs of training 
 the first variant. Tau between the two seeds of training alone is the ceiling that noise sets. The first table compares
 every supernet with each seed and shows the mean of the two taus; the second compares it with the mean of both seeds'
 figures, which have less noise than either's. Accuracy is shown on the validation split, as a search sees it, and on the
-test split, which has more samples; counts are the validation split's. What is done is kept in ``--out`` and not done
+test split, which has more samples; counts are the validation split's. Lines of separability hold that of the validation
+split (``evaluators.separability``) against accuracy on either. What is done is kept in ``--out`` and not done
 again. Works for any space: options after ``--`` are those of ``launch.py search``, for all of it.
 """
 
@@ -40,7 +41,7 @@ from spaces.files import write_atomic
 from spaces.seeds import derive, numpy_generator, torch_generator
 from spaces.weights import inherit
 
-FIGURES = ("accuracy", "spikes", "energy_nj")  # of a score
+FIGURES = ("accuracy", "separability", "spikes", "energy_nj")  # of a score
 COLUMNS = ("accuracy", "test_accuracy", "spikes", "energy_nj")
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -128,12 +129,13 @@ def score_both(setting: Setting, supernet: nn.Module, candidate: Candidate) -> R
     """A candidate's figures out of a supernet, its accuracy on either split."""
     on_test = replace(setting, task=replace(setting.task, validation=setting.task.test))
     tested = score_from_supernet(on_test, supernet, candidate)
-    return figures(score_from_supernet(setting, supernet, candidate)) | {"test_accuracy": tested.accuracy}
+    score = score_from_supernet(setting, supernet, candidate, separable=True)
+    return figures(score) | {"test_accuracy": tested.accuracy}
 
 
 def figures(score: Score) -> Row:
     """What is ranked of a score."""
-    return {name: getattr(score, name) for name in FIGURES}
+    return {name: score.figure(name) for name in FIGURES}
 
 
 def train_alone(setting: Setting, candidate: Candidate, *, seed: int, epochs: int) -> Row:
@@ -155,7 +157,7 @@ def train(setting: Setting, candidate: Candidate, network: nn.Module, *, seed: i
     plan = replace(setting.recipe.plan, epochs=epochs, time_schedule=())
     rule = pruned_as_asked(network, candidate)
     fit(network, setting.task, plan, seed=seed, device=setting.device, after_step=rule)
-    validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
+    validation = evaluate(network, setting.task, setting.task.validation, device=setting.device, separable=True)
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=0.0)
     test = evaluate(network, setting.task, setting.task.test, device=setting.device)
     return figures(score) | {"test_accuracy": test.accuracy}
@@ -223,7 +225,7 @@ def row_of(title: str, cost: str, mean: float, pairs: list[tuple[list[Row], list
         each = [agreement(column(one, name), column(other, name)) for one, other in pairs]
         tau, low, high = (np.mean([getattr(a, field) for a in each]) for field in ("tau", "low", "high"))
         cells += f"{tau:>10.2f} ({low:>5.2f} to {high:>5.2f})"
-    return f"{title:<34}{cost:>6}{mean:>10.3f}{cells}"
+    return f"{title:<40}{cost:>6}{mean:>10.3f}{cells}"
 
 
 def tables(bench: Bench, done: dict[str, Row]) -> Iterator[str]:
@@ -242,14 +244,22 @@ def tables(bench: Bench, done: dict[str, Row]) -> Iterator[str]:
             for one in bench.adaptations(job)[:: len(keys)]:
                 rows = [done[name_of(one._replace(candidate=key))] for key in keys]
                 found.setdefault(f"{job.variant}, adapted {one.epochs}", []).append(rows)
-    yield f"{'':<34}{'cost':>6}{'test acc':>10}" + "".join(f"{name:>28}" for name in COLUMNS)
+    yield f"{'':<40}{'cost':>6}{'test acc':>10}" + "".join(f"{name:>28}" for name in COLUMNS)
     yield row_of("alone, seed 0 against seed 1", "", accuracy_of(both), [(alone[0], alone[1])])
     for words, truths in (("each seed", alone), ("the mean of both", [both])):
         yield f"against {words}"
         for title, runs in found.items():
             cost = f"{costs[title]:.2f}" if title in costs else ""
-            pairs = [(rows, truth) for rows in runs for truth in truths]
-            yield row_of(title, cost, float(np.mean([accuracy_of(rows) for rows in runs])), pairs)
+            mean = float(np.mean([accuracy_of(rows) for rows in runs]))
+            yield row_of(title, cost, mean, [(rows, truth) for rows in runs for truth in truths])
+            if all("separability" in row for rows in runs for row in rows):
+                pairs = [(by_separability(rows), truth) for rows in runs for truth in truths]
+                yield row_of(f"{title}, separability", cost, mean, pairs)
+
+
+def by_separability(rows: Sequence[Row]) -> list[Row]:
+    """The rows with separability in place of accuracy."""
+    return [row | dict.fromkeys(("accuracy", "test_accuracy"), row["separability"]) for row in rows]
 
 
 def accuracy_of(rows: Sequence[Row]) -> float:
