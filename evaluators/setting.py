@@ -32,7 +32,10 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is searched, on which data, how it is trained and scored, at which prices, under which seed, and where."""
+    """What is searched, on which data, how it is trained and scored, at which prices, under which seed, and where.
+
+    Scores have a column ``separability`` (``evaluators.separability``) where that is asked for by ``separable``.
+    """
 
     space: Space
     task: Task
@@ -40,3 +43,4 @@ class Setting:
     model: EnergyModel
     seed: int
     device: str = "cpu"
+    separable: bool = False

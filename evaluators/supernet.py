@@ -17,7 +17,7 @@ from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
 from evaluators.setting import Recipe, Setting
 from evaluators.training import Epoch, fit
 from evaluators.workers import ALONE, Workers
-from spaces.candidate import Candidate, Score
+from spaces.candidate import SEPARABILITY, Candidate, Score
 from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
 from spaces.sparsity import asked_sparsity
@@ -92,11 +92,8 @@ def score_from_supernet(
     *,
     cache: PrefixCache | None = None,
     hopeless: Callable[[Score, int, int], str] | None = None,
-    separable: bool = False,
 ) -> Score:
     """Score of a candidate on the validation split, with weights out of the supernet and its own BN statistics.
-
-    With ``separable`` it has a column ``separability``, see ``evaluators.separability``.
 
     One with a sparsity is pruned in one shot: the smallest of the weights that it inherits are set to zero.
 
@@ -134,7 +131,7 @@ def score_from_supernet(
             precision=setting.recipe.plan.precision,
             device=setting.device,
             stop=stop if hopeless else None,
-            separable=separable,
+            separable=setting.separable,
         )
     except NOT_THE_CANDIDATES_FAULT:
         raise
@@ -177,7 +174,7 @@ def score_of(
         macs=counts.mean("macs"),
         parameters=count_parameters(network) - sum(total - kept for kept, total in kept_of(network).values()),
         timesteps=setting.space.steps(candidate),
-        columns={} if evaluation.separability is None else {"separability": evaluation.separability},
+        columns={} if evaluation.separability is None else {SEPARABILITY: evaluation.separability},
         seconds=seconds,
         error=SILENT if evaluation.silent else "",
     )

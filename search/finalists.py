@@ -23,7 +23,7 @@ from results.folder import RunFolder
 from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
-from spaces.candidate import COUNT_LIKE, Candidate, Score
+from spaces.candidate import COUNT_LIKE, SEPARABILITY, Candidate, Score
 from spaces.files import write_atomic
 from spaces.seeds import derive, torch_generator
 from spaces.sparsity import asked_sparsity
@@ -135,7 +135,9 @@ def train(
         return network, curve
 
     network, curve = in_parts(part, training.parts)
-    validation = evaluate(network, setting.task, setting.task.validation, device=setting.device)
+    validation = evaluate(
+        network, setting.task, setting.task.validation, device=setting.device, separable=setting.separable
+    )
     seconds = finalist.seconds + time.perf_counter() - start
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
     detach(network)  # what is pruned is zero
@@ -258,7 +260,9 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
     )
     write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
     searched = finalist.outcome.score
-    before = {name: getattr(searched, name) for name in ("accuracy", "spikes", "energy_nj")}
+    before = {name: searched.figure(name) for name in ("accuracy", "spikes", "energy_nj")}
+    if setting.separable:
+        before[SEPARABILITY] = searched.figure(SEPARABILITY)
     metrics = {
         "number": number,
         "picked_as": finalist.picked_as,

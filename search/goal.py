@@ -8,10 +8,10 @@ import numpy as np
 
 from evaluators.ladder import Ladder, parse_ladder
 from search.config import Config
-from spaces.candidate import METRICS, Frozen, Score
+from spaces.candidate import METRICS, SEPARABILITY, Frozen, Score
 from spaces.errors import OptionError, unknown
 
-SENSES = {name: 1 if name == "accuracy" else -1 for name in METRICS}
+SENSES = {name: 1 if name == "accuracy" else -1 for name in METRICS} | {SEPARABILITY: 1}
 WAYS = {"max": 1, "min": -1}
 
 
@@ -40,7 +40,8 @@ class Goal:
 
     Attributes:
         objectives: columns of a score. They may be given as ``NAME:max`` or ``NAME:min``, and must be where the name
-            is not one of METRICS, of which accuracy is maximised and all else minimised; they are kept as names.
+            is not one of SENSES, of which accuracy and separability are maximised and all else minimised; they are
+            kept as names.
         senses: +1 for each objective to maximise, -1 to minimise; follows from ``objectives`` unless it is given.
         constraints: bounds on columns.
         spike_weight: evolution's.
@@ -98,15 +99,18 @@ class Goal:
         """The goal with one bound more: a least accuracy, ``floor`` of the way from chance to the best of ``scores``.
 
         A network that hardly spikes is on the front by its few spikes, whatever it says; without a floor a search
-        spends half of its candidates there. None is set where accuracy is no objective, or has a bound as it is.
+        spends half of its candidates there. None is set where accuracy is no objective, or has a bound as it is. Of
+        separability where that is an objective in place of accuracy, from 0, which is what knows nothing has.
         """
-        bounded = any(constraint.metric == "accuracy" and not constraint.most for constraint in self.constraints)
-        if not self.floor or bounded or "accuracy:max" not in self.spelled:
+        name, least = ("accuracy", self.chance) if "accuracy:max" in self.spelled else (SEPARABILITY, 0.0)
+        bounded = any(constraint.metric == name and not constraint.most for constraint in self.constraints)
+        if not self.floor or bounded or f"{name}:max" not in self.spelled:
             return self
-        best = max((s.accuracy for s in scores if s.state == "ok" and s.accuracy is not None), default=0.0)
-        if best <= self.chance:
+        figures = [s.figure(name) for s in scores if s.state == "ok"]
+        best = max((figure for figure in figures if figure is not None), default=0.0)
+        if best <= least:
             return self
-        bound = Constraint(metric="accuracy", most=False, bound=self.chance + self.floor * (best - self.chance))
+        bound = Constraint(metric=name, most=False, bound=least + self.floor * (best - least))
         return replace(self, constraints=(*self.constraints, bound))
 
     def judge(self, score: Score) -> Score:
@@ -123,7 +127,7 @@ def _shown(value: float | None) -> str:
 
 
 def parse_objective(text: str) -> tuple[str, int]:
-    """Name and sense of ``NAME:max``, ``NAME:min``, or one of METRICS; raises OptionError for anything else."""
+    """Name and sense of ``NAME:max``, ``NAME:min``, or one of SENSES; raises OptionError for anything else."""
     name, colon, way = text.rpartition(":")
     if not colon:
         name = text
@@ -135,7 +139,7 @@ def parse_objective(text: str) -> tuple[str, int]:
     return name, WAYS[way]
 
 
-def make_goal(config: Config, known: Sequence[str] = METRICS) -> Goal:
+def make_goal(config: Config, known: Sequence[str] = tuple(SENSES)) -> Goal:
     """The goal a configuration states, on ``known`` columns.
 
     Raises:
@@ -165,7 +169,7 @@ def parse_reference(texts: Sequence[str]) -> dict[str, float]:
     return reference
 
 
-def parse_constraint(text: str, known: Iterable[str] = METRICS) -> Constraint:
+def parse_constraint(text: str, known: Iterable[str] = tuple(SENSES)) -> Constraint:
     """``energy_nj<=500`` or ``accuracy>=0.9`` on one of the ``known`` columns; raises OptionError for anything else."""
     for sign, most in (("<=", True), (">=", False)):
         metric, found, bound = text.rpartition(sign)
@@ -180,7 +184,7 @@ def parse_constraint(text: str, known: Iterable[str] = METRICS) -> Constraint:
     )
 
 
-def parse_constraints(texts: Sequence[str], known: Iterable[str] = METRICS) -> tuple[Constraint, ...]:
+def parse_constraints(texts: Sequence[str], known: Iterable[str] = tuple(SENSES)) -> tuple[Constraint, ...]:
     """Several; raises OptionError where two leave nothing between them."""
     names = list(known)
     constraints = tuple(parse_constraint(text, names) for text in texts)

@@ -28,7 +28,7 @@ from search.progress import Stage
 from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
 from search.storage import place_of
-from spaces.candidate import Candidate, Score
+from spaces.candidate import SEPARABILITY, Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
 from spaces.find import make_space
 from spaces.space import Space
@@ -70,7 +70,16 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         recalibration_samples=config.recalibration_samples,
     )
     model = ENERGY_MODELS[config.energy_model]
-    return Setting(space=space, task=task, recipe=recipe, model=model, seed=config.seed, device=config.device)
+    separable = SEPARABILITY in make_goal(config).columns
+    return Setting(
+        space=space,
+        task=task,
+        recipe=recipe,
+        model=model,
+        seed=config.seed,
+        device=config.device,
+        separable=separable,
+    )
 
 
 def make_device(name: str) -> str:
@@ -232,7 +241,8 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
 
 def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config = job.config
-    brief = rivals_of(job.goal) if config.racing else lambda history: None
+    whole = SEPARABILITY in job.goal.objectives  # which a part of the samples says too little of
+    brief = rivals_of(job.goal) if config.racing and not whole else lambda history: None
     if config.runner in ("ray", "tune"):
         from search.cluster import config_cluster
         from search.parcel import pack, scorer

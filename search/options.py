@@ -191,8 +191,10 @@ def search_parser(*, sweep: bool = False) -> Parser:
         "--objectives",
         default=",".join(default.objectives),
         metavar="A,B,...",
-        help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down); other "
-        f"columns of a table as NAME:max or NAME:min (default: {','.join(default.objectives)})",
+        help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down); "
+        "separability (up): how well a candidate's firing rates would tell a readout of their own the classes, 0..1, "
+        "which in a supernet may rank better than accuracy (README); other columns of a table as NAME:max or NAME:min "
+        f"(default: {','.join(default.objectives)})",
     )
     goal.add_argument(
         "--reference",

@@ -295,6 +295,30 @@ def test_a_search_in_which_nothing_is_feasible_says_why(data, tmp_path, capsys):
     assert "no candidate is feasible; the commonest reason" in capsys.readouterr().out
 
 
+def test_a_search_for_separability(data, tmp_path, whole, capsys):
+    """Every score has it, also a finalist's, and none is raced; killed after its supernet, it ends the same."""
+    runs = [tmp_path / "run", tmp_path / "again"]
+    options = [*SMALL, "--objectives", "separability,spikes", "--floor", "0"]
+    for out in runs:
+        assert launch.main(["--data", str(data), *options, "--out", str(out)]) == 0
+        if out == runs[0]:
+            (runs[1]).mkdir()
+            shutil.copy(out / "config.json", runs[1])
+            shutil.copy(out / "supernet.safetensors", runs[1])
+            lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
+            (runs[1] / "ledger.jsonl").write_text("".join(lines[:5]))
+    assert digest(runs[0]) == digest(runs[1])
+    rows = digest(runs[0])[0]
+    scored = [row for row in rows if row["state"] == "ok"]
+    assert {row["fidelity"] for row in scored} == {"supernet", "trained"}
+    assert all(-1 < float(row["separability"]) <= 1 for row in scored)
+    assert not any(row["state"] == "pruned" for row in rows)
+    text = (runs[0] / "report.html").read_text()
+    assert "best separability" in text
+    assert "Ranked by separability before and by validation accuracy after" in text
+    assert not any("separability" in row for row in digest(whole)[0])
+
+
 def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
     plain = tmp_path / "plain"
     assert launch.main(["--data", str(data), *SMALL, "--out", str(plain)]) == 0

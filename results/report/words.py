@@ -8,12 +8,13 @@ from results.front import hypervolume, named_spread
 from results.ledger import Outcome
 from results.report.gather import Gathered
 from results.trust import agreement, in_words
-from spaces.candidate import COUNT_LIKE
+from spaces.candidate import COUNT_LIKE, SEPARABILITY
 
 THIN = "\u202f"  # narrow no-break space, between thousands and before units
 
 LABELS = {
     "accuracy": "validation accuracy",
+    "separability": "separability of the classes",
     "spikes": "spikes a sample",
     "energy_nj": "energy a sample (nJ)",
     "sops": "synaptic operations a sample",
@@ -24,6 +25,7 @@ LABELS = {
 }
 SHORT = {
     "accuracy": "accuracy",
+    "separability": "separability",
     "spikes": "spikes",
     "energy_nj": "energy (nJ)",
     "sops": "SOPs",
@@ -265,19 +267,26 @@ def proxies(run: Gathered) -> list[str]:
 def floor(run: Gathered) -> str:
     """The share of the way to the best accuracy under which nothing steered; empty where there was no such floor."""
     match = run.config["match"]
-    bounded = any(str(one).partition(">=")[0].strip() == "accuracy" for one in match.get("constraints") or [])
+    name = next((name for name in ("accuracy", SEPARABILITY) if f"{name}:max" in match["objectives"]), None)
+    bounded = any(str(one).partition(">=")[0].strip() == name for one in match.get("constraints") or [])
     share = match.get("floor") or 0.0
-    return "" if bounded or not share or "accuracy:max" not in match["objectives"] else percent(share)
+    return "" if bounded or not share or name is None else f"{percent(share)} of the way from chance to the best {name}"
 
 
 def trust(run: Gathered) -> list[str]:
     """How the supernet's ranking of the finalists compares with theirs after training; empty below two."""
     said = []
-    for name, after in (("accuracy", "val_accuracy"), ("spikes", "spikes"), ("energy_nj", "energy_nj")):
-        pairs = [((one.metrics.get("supernet") or {}).get(name), one.metrics.get(after)) for one in run.finalists]
+    before_and_after = (
+        ("accuracy", "val_accuracy", "validation accuracy"),
+        (SEPARABILITY, "val_accuracy", "separability before and by validation accuracy after"),
+        ("spikes", "spikes", "spikes"),
+        ("energy_nj", "energy_nj", "energy"),
+    )
+    for before, after, name in before_and_after:
+        pairs = [((one.metrics.get("supernet") or {}).get(before), one.metrics.get(after)) for one in run.finalists]
         pairs = [pair for pair in pairs if all(isinstance(v, int | float) and math.isfinite(v) for v in pair)]
         if len(pairs) >= 2:
-            said.append(in_words(agreement(*zip(*pairs, strict=True)), _ranked_by(name)))
+            said.append(in_words(agreement(*zip(*pairs, strict=True)), name))
     if not said:
         return []
     head = "The finalists as the supernet ranked them, against the same after training."

@@ -79,7 +79,7 @@ class Bench:
         self.options, base = parse(command_line())
         self.space, self.base = config_space(base)
         self.task = load_config_task(self.base, self.space)
-        self.setting = make_setting(self.base, self.space, self.task)
+        self.setting = replace(make_setting(self.base, self.space, self.task), separable=True)
         self.candidates = {c.key: c for c in draw(self.setting, self.options.candidates)}
 
     def jobs(self) -> list[Job]:
@@ -103,7 +103,7 @@ class Bench:
             row = train_alone(self.setting, self.candidates[job.candidate], seed=job.seed, epochs=job.epochs)
         else:
             config = replace(self.base, seed=job.seed, **VARIANTS[job.variant])
-            setting = make_setting(config, self.space, self.task)
+            setting = replace(make_setting(config, self.space, self.task), separable=True)
             place = self.options.out / f"supernet-{job.variant.replace(' ', '-')}-{job.seed}.safetensors"
             match = match_hash(config.match())
             supernet, _ = train_supernet(setting, checkpoint=place, match=match)  # one that is trained is only read
@@ -127,10 +127,9 @@ def draw(setting: Setting, count: int) -> list[Candidate]:
 
 def score_both(setting: Setting, supernet: nn.Module, candidate: Candidate) -> Row:
     """A candidate's figures out of a supernet, its accuracy on either split."""
-    on_test = replace(setting, task=replace(setting.task, validation=setting.task.test))
+    on_test = replace(setting, task=replace(setting.task, validation=setting.task.test), separable=False)
     tested = score_from_supernet(on_test, supernet, candidate)
-    score = score_from_supernet(setting, supernet, candidate, separable=True)
-    return figures(score) | {"test_accuracy": tested.accuracy}
+    return figures(score_from_supernet(setting, supernet, candidate)) | {"test_accuracy": tested.accuracy}
 
 
 def figures(score: Score) -> Row:
@@ -157,7 +156,9 @@ def train(setting: Setting, candidate: Candidate, network: nn.Module, *, seed: i
     plan = replace(setting.recipe.plan, epochs=epochs, time_schedule=())
     rule = pruned_as_asked(network, candidate)
     fit(network, setting.task, plan, seed=seed, device=setting.device, after_step=rule)
-    validation = evaluate(network, setting.task, setting.task.validation, device=setting.device, separable=True)
+    validation = evaluate(
+        network, setting.task, setting.task.validation, device=setting.device, separable=setting.separable
+    )
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=0.0)
     test = evaluate(network, setting.task, setting.task.test, device=setting.device)
     return figures(score) | {"test_accuracy": test.accuracy}

@@ -85,7 +85,7 @@ def test_a_score_has_that_of_its_own_networks_rates(setting, supernet):
         assert asked.separability == pytest.approx(by_hand, abs=1e-9)
         plain = score_from_supernet(setting, supernet, candidate)
         for kept in (None, cache, cache):
-            score = score_from_supernet(setting, supernet, candidate, cache=kept, separable=True)
+            score = score_from_supernet(replace(setting, separable=True), supernet, candidate, cache=kept)
             assert score.columns["separability"] == pytest.approx(by_hand, abs=1e-9)
             assert replace(score, columns={}, seconds=0.0) == replace(plain, seconds=0.0)
 

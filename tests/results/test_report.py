@@ -155,6 +155,8 @@ def finished():
         ({"floor": 0.5, "constraints": ["accuracy>=0.6"]}, False),
         ({"floor": 0.5, "constraints": ["accuracy<=0.6"]}, True),
         ({"floor": 0.5, "objectives": ["spikes:min", "energy_nj:min"]}, False),
+        ({"floor": 0.5, "objectives": ["separability:max", "spikes:min"]}, True),
+        ({"floor": 0.5, "objectives": ["separability:max"], "constraints": ["separability>=0.6"]}, False),
         ({"floor": 0.0}, False),
         ({}, False),
     ],

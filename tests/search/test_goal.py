@@ -49,6 +49,19 @@ def test_a_floor_is_a_bound_on_accuracy_between_chance_and_the_best():
     assert replace(goal, constraints=bounds).floored(scores).constraints == (*bounds, *floored.constraints)
 
 
+def test_a_floor_is_on_separability_where_that_stands_for_accuracy():
+    """From 0, what rates that know nothing have; where accuracy is an objective, too, it is on that."""
+    scores = [replace(FINE, columns={"separability": value}) for value in (-0.1, 0.2, 0.6)]
+    goal = Goal(objectives=("separability", "spikes"), chance=0.1, floor=0.5)
+    assert goal.spelled == ["separability:max", "spikes:min"]
+    floored = goal.floored([*scores, FINE, replace(FINE, state="pruned", columns={"separability": 0.9})])
+    assert [str(bound) for bound in floored.constraints] == ["separability>=0.3"]
+    assert [floored.judge(score).state for score in scores] == ["infeasible", "infeasible", "ok"]
+    assert goal.floored([FINE]) is goal
+    both = Goal(objectives=("accuracy", "separability"), chance=0.1, floor=0.5).floored(scores)
+    assert [str(bound) for bound in both.constraints] == ["accuracy>=0.5"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
