@@ -57,7 +57,7 @@ class Rates:
     """Firing rates that arrive at a network's readout.
 
     Attributes:
-        gathered: those of each batch, [B, d], on the CPU.
+        gathered: those of each batch, [B, d].
     """
 
     def __init__(self) -> None:
@@ -72,13 +72,13 @@ class Rates:
     def close(self, labels: Tensor) -> None:
         """Ends a batch that had labels [B]."""
         if self._now:
-            self.gathered.append(torch.stack(self._now).mean(0).cpu())
-            self._labels.append(labels.cpu())
+            self.gathered.append(torch.stack(self._now).mean(0))
+            self._labels.append(labels)
             self._now = []
 
     def separability(self) -> float | None:
         """Of all batches; None where nothing was gathered."""
-        return separability(torch.cat(self.gathered), torch.cat(self._labels)) if self.gathered else None
+        return separability(torch.cat(self.gathered).cpu(), torch.cat(self._labels).cpu()) if self.gathered else None
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def with_supernet(look: Look, setting: Setting, supernet: nn.Module, cache: Pref
         seconds = seen.seconds + scored.seconds
         if scored.accuracy is None:
             return replace(scored, seconds=seconds)
-        columns = {**seen.columns, SUPERNET: scored.accuracy}
+        columns = {**seen.columns, **scored.columns, SUPERNET: scored.accuracy}
         return replace(scored, state="ok", error="", accuracy=None, columns=columns, seconds=seconds)
 
     return looked
