@@ -4,13 +4,14 @@
 
 Draws random candidates of a space whose blanks are the table's columns, looks at each untrained, and sets every proxy,
 the counts at initialisation and the space's own features against the table's columns. With ``--supernet`` a supernet is
-trained first, candidates have its weights, and their accuracy and counts are those that they score out of it. Options
-after ``--`` are those of ``launch.py search``.
+trained first, candidates have its weights, and their accuracy, separability and counts are those that they score out
+of it. Options after ``--`` are those of ``launch.py search``.
 """
 
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from evaluators.supernet import score_from_supernet, train_supernet
 from evaluators.table import read_table
 from results.trust import agreement
 from search.job import config_space, load_config_task, make_setting
+from spaces.candidate import SEPARABILITY
 from spaces.files import write_atomic
 from spaces.seeds import numpy_generator
 
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options, config = parse(parser)
     space, config = config_space(config)
-    setting = make_setting(config, space, load_config_task(config, space))
+    setting = replace(make_setting(config, space, load_config_task(config, space)), separable=True)
     supernet = None
     if options.supernet:
         start = time.process_time()
@@ -55,7 +57,9 @@ def main() -> None:
         seen = {name: score.figure(name) for name in (*PROXIES, *COUNTS)}
         if supernet is not None:
             out_of_it = score_from_supernet(setting, supernet, candidate)
-            seen |= {name: out_of_it.figure(name) or 0.0 for name in ("accuracy", *COUNTS)}  # 0: a silent one
+            seen |= {
+                name: out_of_it.figure(name) or 0.0 for name in ("accuracy", SEPARABILITY, *COUNTS)
+            }  # 0: a silent one
         figures.append(seen | dict(space.features(candidate)))
         truth.append([table.figures[name][row] for name in columns])
         seconds.append(score.seconds)
