@@ -35,18 +35,14 @@ def separability(rates: Tensor, labels: Tensor) -> float:
     if not variance or not spread:
         return 0.0
     n, d = rates.shape
-    if d <= n:  # directions of the samples, [n, r]: the hat matrix shrinks along them
-        lengths, axes = torch.linalg.eigh(rates.T @ rates)
-        kept = lengths > LEAST * lengths[-1]
-        along = rates @ axes[:, kept] / lengths[kept].sqrt()
-    else:
-        lengths, axes = torch.linalg.eigh(rates @ rates.T)
-        kept = lengths > LEAST * lengths[-1]
-        along = axes[:, kept]
+    lengths, axes = torch.linalg.eigh(rates.T @ rates if d <= n else rates @ rates.T)
+    kept = lengths > LEAST * lengths[-1]
+    lengths, axes = lengths[kept], axes[:, kept]
+    along = rates @ axes / lengths.sqrt() if d <= n else axes  # directions of the samples: the hat matrix shrinks these
     weights = along.T @ classes
     found = []
     for penalty in PENALTIES:
-        shrunk = lengths[kept] / (lengths[kept] + penalty * variance * n)
+        shrunk = lengths / (lengths + penalty * variance * n)
         leverage = along.square() @ shrunk + 1 / n
         errors = (classes - along @ (shrunk[:, None] * weights)) / (1 - leverage)[:, None]
         found.append(1 - errors.square().sum().item() / spread)

@@ -241,8 +241,7 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
 
 def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config = job.config
-    whole = SEPARABILITY in job.goal.objectives  # which a part of the samples says too little of
-    brief = rivals_of(job.goal) if config.racing and not whole else lambda history: None
+    brief = rivals_of(job.goal) if config.racing else lambda history: None
     if config.runner in ("ray", "tune"):
         from search.cluster import config_cluster
         from search.parcel import pack, scorer

@@ -77,11 +77,17 @@ def rivals_of(goal: Goal) -> Callable[[Sequence[Outcome]], Rivals]:
 
 
 def _optimistic(score: Score, seen: int, total: int, goal: Goal) -> dict[str, float]:
-    """The best that each objective may yet turn out to be, as gains: larger is better."""
+    """The best that each objective may yet turn out to be, as gains: larger is better.
+
+    Anything, where a part of the samples does not tell it, as of separability.
+    """
     bound = math.sqrt((1 - (seen - 1) / total) * math.log(1 / DELTA) / (2 * seen))
     best = {}
     for name, sense in zip(goal.objectives, goal.senses, strict=True):
         value = score.figure(name)
+        if value is None:
+            best[name] = math.inf
+            continue
         slack = bound if name == "accuracy" else 0.0 if name in EXACT else MARGIN * value
         best[name] = sense * value + slack
     return best

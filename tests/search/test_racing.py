@@ -75,6 +75,13 @@ def test_every_objective_can_be_raced_on(objectives):
     assert judge(score(0.1, 1.0, 1.0, sops=2.0), 500, 1000)
 
 
+def test_what_a_part_of_the_samples_does_not_tell_may_turn_out_to_be_anything():
+    goal = Goal(objectives=("separability", "spikes"))
+    judge = dominated_by(rivals(score(0.9, 1.0, 1.0, columns={"separability": 0.8})), goal)
+    assert judge(score(0.1, 200.0, 20.0), 500, 1000) == ""
+    assert judge(score(0.1, 200.0, 20.0, columns={"separability": 0.1}), 500, 1000)
+
+
 @pytest.mark.parametrize("seen", [125, 250, 500])
 def test_the_bound_holds_but_for_its_chance(seen):
     """Right answers drawn without replacement: the whole is above the bound less often than delta says."""
