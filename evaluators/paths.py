@@ -3,9 +3,10 @@
 ``uniform``: every blank drawn alone (Guo et al., single path one-shot, ECCV 2020). ``fair``: within a round every
 option of a blank is drawn once (Chu et al., FairNAS, ICCV 2021: there with as many paths a step as options).
 ``balanced``: every family of a blank's options alike, then an option of it. Options of a family share their kernel, so
-under ``uniform`` an identity, a family of its own, is trained with what follows far more seldom than it should. Under
-all but ``fair`` a space's usual values come as often as it says.
-``sandwich``: the smallest, the largest and random ones between (Yu & Huang, ICCV 2019).
+under ``uniform`` an identity, a family of its own, is trained with what follows far more seldom than it should.
+``dense``: uniform without a blank's least option, where others are left to choose among: cells in which every edge is
+there. ``sandwich``: the smallest, the largest and random ones between (Yu & Huang, ICCV 2019). Under all but ``fair`` a
+space's usual values come as often as it says.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,27 @@ def balanced(space: Space, paths: int, rng: np.random.Generator) -> Iterator[lis
         yield [redrawn(space.sample(rng)) for _ in range(paths)]
 
 
+def dense(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
+    """For every step, ``paths`` independent draws; the first of three options or more only where it is usual."""
+    options = {
+        name: distribution.choices
+        for name, distribution in space.blanks.items()
+        if isinstance(distribution, CategoricalDistribution)
+        and len(distribution.choices) > 2
+        and space.usual.get(name) != distribution.choices[0]
+    }
+
+    def redrawn(candidate: Candidate) -> Candidate:
+        values = dict(candidate)
+        for name, (least, *more) in options.items():
+            if values[name] == least:
+                values[name] = more[int(rng.integers(len(more)))]
+        return Candidate(values)
+
+    while True:
+        yield [redrawn(space.sample(rng)) for _ in range(paths)]
+
+
 def fair(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
     """For every step, the next ``paths`` of an endless row of rounds; a blank without options is drawn each time."""
     row: list[Candidate] = []
@@ -73,7 +95,13 @@ def sound(space: Space, groups: Iterator[list[Candidate]], rng: np.random.Genera
         yield [space.sample_sound(rng) if space.flaw(candidate) else candidate for candidate in group]
 
 
-PATH_RULES: Mapping[str, Rule] = {"balanced": balanced, "uniform": uniform, "fair": fair, "sandwich": sandwich}
+PATH_RULES: Mapping[str, Rule] = {
+    "balanced": balanced,
+    "uniform": uniform,
+    "dense": dense,
+    "fair": fair,
+    "sandwich": sandwich,
+}
 
 
 def _round(space: Space, rng: np.random.Generator) -> list[Candidate]:

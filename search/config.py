@@ -235,7 +235,7 @@ CHOICES = {
     "log": ("none", "tensorboard", "mlflow"),
     "event_frames": ("time", "count"),
     "supernet_weights": ("entangled", "separate"),
-    "path_rule": ("balanced", "uniform", "fair", "sandwich"),
+    "path_rule": ("balanced", "uniform", "dense", "fair", "sandwich"),
     "loss": ("ce", "tet", "mse"),
     "precision": ("fp32", "bf16"),
     "kernel_init": ("identity", "uniform"),

@@ -260,8 +260,8 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(
         supernet,
         "path_rule",
-        "paths a step trains: balanced (kinds of operation alike), uniform, fair (every option once a round), sandwich "
-        "(smallest, largest, random)",
+        "paths a step trains: balanced (kinds of operation alike), uniform, dense (without the least of three options "
+        "or more), fair (every option once a round), sandwich (smallest, largest, random)",
     )
     add(supernet, "paths", "paths a step, their gradients averaged", int)
     add(

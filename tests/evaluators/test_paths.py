@@ -96,6 +96,25 @@ def test_balanced_keeps_the_usual_values_that_were_drawn():
     assert sum(candidate["b"] for (candidate,) in draws) / 6000 == pytest.approx(0.5, abs=0.02)
 
 
+def test_dense_leaves_out_the_least_option_where_others_are_left():
+    blanks = {
+        "edge": CategoricalDistribution((0, 1, 2)),
+        "pair": CategoricalDistribution((0, 1)),
+        "attention": CategoricalDistribution(("none", "se", "sctfa")),
+        "norm": CategoricalDistribution(("bn", "tdbn", "tebn")),
+    }
+    usual = {"attention": "none", "norm": "tdbn"}
+    space = Space(name="any", about="", blanks=blanks, usual=usual, timesteps=1, build=None)
+    draws = [candidate for (candidate,) in islice(PATH_RULES["dense"](space, 1, numpy_generator(0)), 6000)]
+    shares = {
+        name: {value: count / 6000 for value, count in Counter(draw[name] for draw in draws).items()} for name in blanks
+    }
+    assert shares["edge"] == pytest.approx({1: 1 / 2, 2: 1 / 2}, abs=0.02)
+    assert shares["pair"] == pytest.approx({0: 1 / 2, 1: 1 / 2}, abs=0.02)
+    assert shares["attention"] == pytest.approx({"none": 5 / 6, "se": 1 / 12, "sctfa": 1 / 12}, abs=0.02)
+    assert shares["norm"] == pytest.approx({"tdbn": 7 / 8, "tebn": 1 / 8}, abs=0.02)
+
+
 def flawed(space, reason):
     """The space, with candidates that are no networks."""
     return replace(space, flaw=reason)
