@@ -5,7 +5,8 @@
 Draws random candidates of a space whose blanks are the table's columns, looks at each untrained, and sets every proxy,
 the counts at initialisation and the space's own features against the table's columns. With ``--supernet`` a supernet is
 trained first, candidates have its weights, and their accuracy, separability and counts are those that they score out
-of it. Options after ``--`` are those of ``launch.py search``.
+of it; ``--keep`` keeps it, and one that is broken off goes on from there. ``--no-proxies`` spares the looks at each
+candidate. Options after ``--`` are those of ``launch.py search``.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from options import parse  # makes the project importable, too
 from evaluators.proxies import PROXIES, score_by_proxies
 from evaluators.supernet import score_from_supernet, train_supernet
 from evaluators.table import read_table
+from results.folder import match_hash
 from results.trust import agreement
 from search.job import config_space, load_config_task, make_setting
 from spaces.candidate import SEPARABILITY
@@ -36,14 +38,20 @@ def main() -> None:
     parser.add_argument("--against", default="test_acc,synops_M", help="columns of the table")
     parser.add_argument("--candidates", type=int, default=500)
     parser.add_argument("--supernet", action="store_true", help="look at weights out of a trained supernet")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep the supernet's weights here")
+    parser.add_argument(
+        "--no-proxies", action="store_true", help="with --supernet: no more than what is scored out of it"
+    )
     parser.add_argument("--json", type=Path)
     options, config = parse(parser)
     space, config = config_space(config)
     setting = replace(make_setting(config, space, load_config_task(config, space)), separable=True)
+    if options.no_proxies and not options.supernet:
+        parser.error("--no-proxies leaves nothing to look at: add --supernet")
     supernet = None
     if options.supernet:
         start = time.process_time()
-        supernet, _ = train_supernet(setting)
+        supernet, _ = train_supernet(setting, checkpoint=options.keep, match=match_hash(config.match()))
         print(f"supernet trained in {time.process_time() - start:.0f} s of processor time", flush=True)
     columns = options.against.split(",")
     table = read_table(options.table, blanks={name: space.options(name) for name in space.blanks}, objectives=columns)
@@ -53,16 +61,17 @@ def main() -> None:
         candidate = space.sample_sound(rng)
         if (row := rows.get(tuple(candidate[name] for name in table.blanks))) is None:
             continue
-        score = score_by_proxies(setting, candidate, supernet=supernet)
-        seen = {name: score.figure(name) for name in (*PROXIES, *COUNTS)}
+        start, seen = time.perf_counter(), {}
+        if not options.no_proxies:
+            looked = score_by_proxies(setting, candidate, supernet=supernet)
+            seen |= {name: looked.figure(name) for name in (*PROXIES, *COUNTS)}
         if supernet is not None:
-            out_of_it = score_from_supernet(setting, supernet, candidate)
-            seen |= {
-                name: out_of_it.figure(name) or 0.0 for name in ("accuracy", SEPARABILITY, *COUNTS)
-            }  # 0: a silent one
+            scored = score_from_supernet(setting, supernet, candidate)
+            columns_of = ("accuracy", SEPARABILITY, *COUNTS)
+            seen |= {name: scored.figure(name) or 0.0 for name in columns_of}  # a silent one has none
         figures.append(seen | dict(space.features(candidate)))
         truth.append([table.figures[name][row] for name in columns])
-        seconds.append(score.seconds)
+        seconds.append(time.perf_counter() - start)
         if len(figures) % 50 == 0:
             print(f"{len(figures)} of {options.candidates} candidates, {time.process_time():.0f} s", flush=True)
     print(f"{len(figures)} candidates, {1e3 * np.median(seconds):.0f} ms each (median)")
