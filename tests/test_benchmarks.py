@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def table(tmp_path_factory):
 
 
 def test_none_is_forgotten():
-    shared = {"options", "walk"}
+    shared = {"options", "processes", "walk"}
     assert {path.stem for path in HOME.glob("*.py")} - shared == set(OPTIONS)
 
 
@@ -105,7 +106,7 @@ def run(data, table, tmp_path, monkeypatch, capsys):
         try:
             runpy.run_path(str(HOME / f"{name}.py"), run_name="__main__")
         finally:
-            for module in ("options", "walk"):
+            for module in ("options", "processes", "walk"):
                 sys.modules.pop(module, None)
             torch.set_num_threads(1)
         return capsys.readouterr().out
@@ -138,3 +139,23 @@ def test_what_the_ranking_lacks_is_done_again_by_any_number_of_processes(run, tm
     assert run("ranking", fewer) != first
     assert run("ranking", more).startswith("4 candidates")
     assert run("ranking", OPTIONS["ranking"]) == first
+
+
+POOL = """
+import os, sys, time
+sys.path.insert(0, {home!r})
+from processes import processes
+if __name__ == "__main__":
+    with processes(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(600)
+"""
+
+
+def test_processes_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "pool.py"
+    script.write_text(POOL.format(home=str(HOME)))
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert int(parent.stdout.readline()) != parent.pid
+        parent.kill()
+        parent.communicate(timeout=60)  # whose end its processes hold open, too

@@ -17,15 +17,15 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from options import parse  # makes the project importable, too
+from processes import processes
 from torch import nn
 
 from evaluators.evaluation import evaluate
@@ -177,7 +177,7 @@ def work(bench: Bench, done: dict[str, Row]) -> Iterator[tuple[Job, Row]]:
 
     jobs = bench.jobs()
     pending = due(jobs + [one for job in jobs if name_of(job) in done for one in bench.adaptations(job)])
-    with ProcessPoolExecutor(bench.options.processes, mp_context=get_context("spawn")) as pool:
+    with processes(bench.options.processes) as pool:
         running: dict[Future[Row], Job] = {}
         while pending or running:
             while pending and len(running) < bench.options.processes:

@@ -10,12 +10,12 @@ of the exact hypervolume of the whole table. ``--space table --blanks a,b,c`` ta
 import argparse
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from processes import processes
 from walk import paid, reached, volumes, walk  # makes the project importable, too
 
 from evaluators.ladder import parse_ladder
@@ -113,7 +113,7 @@ def main() -> None:
     print(f"{'sampler':<11}" + "".join(f"{f'share at {n}':>19}" for n in marks), end="")
     print(f"{trial.chosen[:12] + ' by ' + trial.by[:12]:>30}{'ms a suggestion':>18}")
     found = {}
-    with ProcessPoolExecutor(options.processes) as pool:
+    with processes(options.processes) as pool:
         for sampler in options.samplers.split(","):
             runs = list(pool.map(partial(one_search, trial, sampler), seeds))
             found[sampler] = runs
