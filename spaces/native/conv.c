@@ -1,15 +1,16 @@
 /* Event-driven convolution on the CPU: work in proportion to spikes, not to neurons.
 
-   Maps are channels last, [n, h, w, c] float32; spikes are exactly 0 or 1. Kernels are of odd size k up to 7 with padding
-   k / 2 and stride 1; channels out come in multiples of 8 and are worked on in blocks of `cb`, see `conv_block`.
+   Maps are channels last, [n, h, w, c], float32 or, where `half` is 1, bfloat16; sums are float32. Spikes are exactly 0
+   or 1. Kernels are of size k, 3, 5 or 7, with padding k / 2 and stride 1; channels out come in multiples of 8 and are
+   worked on in blocks of `cb`, a vector, see `block_of`.
 
    Spikes are a list: `event` holds the channels of each pixel's spikes, pixel after pixel, and `start` [n * h * w + 1]
-   where each pixel's begin. Output and gradient maps are padded by k / 2, so that what a pixel reaches in one row of a
-   kernel is one stretch of k pixels x cb channels, which fits into registers. */
+   where each pixel's begin. Output and gradient maps are padded by k / 2, so that what a pixel reaches is a window of
+   k x k pixels. As many rows of the window as registers hold are summed at once. */
 
-#include <stdint.h>
+#include "vectors.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -21,14 +22,39 @@
 typedef float v8 __attribute__((vector_size(32), aligned(4)));
 typedef float v8a __attribute__((vector_size(32)));
 typedef int32_t v8i __attribute__((vector_size(32), aligned(4)));
+typedef uint32_t v8u __attribute__((vector_size(32)));
 typedef uint16_t v8s __attribute__((vector_size(16), aligned(2)));
 
-#define NEAR (24 * 1024)   /* bytes of a padded map to work on at a time */
-#define CACHED (96 * 1024) /* and of a padded gradient */
+#define NEAR (32 * 1024) /* bytes that stay in the nearest cache beside what else is read */
+#define LARGEST 7
 
-/* Eight bits, one for each of eight floats that is not 0; sets bits of `odd` where one is not 1 either. */
-static inline unsigned spikes_of(const float *x, v8i *odd) {
-    v8i bits = *(const v8i *)x, fired = bits != 0;
+/* Whether this processor multiplies matrices of bfloat16 by the tile: dense convolutions in it are then faster. */
+int has_tiles(void) {
+#ifdef __AMX_BF16__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+INLINE v8 load8(const void *x, int64_t i, int half) {
+    if (!half) return *(const v8 *)at(x, i, 0);
+    return (v8)(__builtin_convertvector(*(const v8s *)at(x, i, 1), v8u) << 16);
+}
+
+INLINE void store8(void *y, int64_t i, v8 value, int half) {
+    if (!half) {
+        *(v8 *)at(y, i, 0) = value;
+        return;
+    }
+    v8u wide = (v8u)value, numbers = (v8u)(value == value);
+    v8u upper = (wide + 0x7fff + (wide >> 16 & 1)) >> 16;
+    *(v8s *)at(y, i, 1) = __builtin_convertvector((upper & numbers) | (0x7fc0 & ~numbers), v8s);
+}
+
+/* Eight bits, one for each of eight values that is not 0; sets bits of `odd` where one is not 1 either. */
+INLINE unsigned spikes_of(v8 x, v8i *odd) {
+    v8i bits = (v8i)x, fired = bits != 0;
     *odd |= fired & (bits != 0x3f800000);
 #ifdef __AVX__
     return (unsigned)__builtin_ia32_movmskps256((v8a)fired);
@@ -39,128 +65,183 @@ static inline unsigned spikes_of(const float *x, v8i *odd) {
 #endif
 }
 
-/* Writes events and starts; gives how many events there are, or -1 where a value is neither 0 nor 1. `event` has room for
-   all pixels * c and eight more: eight are written at a time, the places of the bits that are set first. */
-int64_t events_of(const float *x, int64_t pixels, int64_t c, uint16_t *event, int32_t *start) {
+INLINE int64_t count(const void *x, int64_t size, int half) {
+    v8i odd = {0};
+    int64_t found = 0, i = 0;
+    for (; i + 8 <= size; i += 8) found += __builtin_popcount(spikes_of(load8(x, i, half), &odd));
+    for (; i < size; i++) {
+        uint32_t value = half ? (uint32_t)((const uint16_t *)x)[i] << 16 : ((const uint32_t *)x)[i];
+        found += value != 0;
+        odd[0] |= value != 0 && value != 0x3f800000;
+    }
+    for (int lane = 0; lane < 8; lane++)
+        if (odd[lane]) return -1;
+    return found;
+}
+
+/* How many of a map's values are spikes; -1 where one is neither 0 nor 1. */
+int64_t count_events(const void *x, int64_t size, int half) { return half ? count(x, size, 1) : count(x, size, 0); }
+
+INLINE void list(const void *x, int64_t pixels, int64_t c, int half, uint16_t *event, int32_t *start) {
     v8s places[256];
+    v8i odd;
     for (int mask = 0; mask < 256; mask++)
         for (int bit = 0, at = 0; bit < 8; bit++)
             if (mask >> bit & 1) places[mask][at++] = (uint16_t)bit;
-    int64_t count = 0;
+    int64_t found = 0;
     for (int64_t px = 0; px < pixels; px++) {
-        v8i odd = {0};
         int64_t i = 0;
-        start[px] = (int32_t)count;
+        start[px] = (int32_t)found;
         for (; i + 8 <= c; i += 8) {
-            unsigned mask = spikes_of(x + i, &odd);
-            *(v8s *)(event + count) = places[mask] + (uint16_t)i;
-            count += __builtin_popcount(mask);
+            unsigned mask = spikes_of(load8(x, px * c + i, half), &odd);
+            *(v8s *)(event + found) = places[mask] + (uint16_t)i;
+            found += __builtin_popcount(mask);
         }
         for (; i < c; i++) {
-            event[count] = (uint16_t)i;
-            count += x[i] != 0;
-            odd[0] |= x[i] != 0 && x[i] != 1;
+            event[found] = (uint16_t)i;
+            found += (half ? ((const uint16_t *)x)[px * c + i] : ((const uint32_t *)x)[px * c + i]) != 0;
         }
-        for (int lane = 0; lane < 8; lane++)
-            if (odd[lane]) return -1;
-        x += c;
     }
-    start[pixels] = (int32_t)count;
-    return count;
+    start[pixels] = (int32_t)found;
 }
 
-#define EACH(v, n) _Pragma("GCC unroll 32") for (int v = 0; v < (n); v++)
+/* Writes the events and starts of a map of spikes. `event` has room for eight more than there are: eight are written at a
+   time, the places of the bits that are set first. */
+void list_events(const void *x, int64_t pixels, int64_t c, int half, uint16_t *event, int32_t *start) {
+    if (half)
+        list(x, pixels, c, 1, event, start);
+    else
+        list(x, pixels, c, 0, event, start);
+}
 
-/* Kernels for a size K of kernel and blocks of NV vectors V of channels.
+#define EACH(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)
 
-   forward: adds what each spike of a frame reaches to the padded map [h + 2p, w + 2p, cb]; weight is [K][c_in][K][cb].
-   It takes a strip of the frame at a time, and of that one row of the kernel after the other, so that both the map and
-   the weights that it works on stay in the nearest cache.
-   backward: to += the sum of `count` stretches of K pixels of a padded map, which begin at the given pixels. */
-#define KERNELS(K, V, NV)                                                                                      \
-    static void forward_##K##_##V##_##NV(const uint16_t *event, const int32_t *start, const float *weight,     \
-                                         float *map, int64_t h, int64_t w, int64_t c_in) {                     \
-        int64_t pw = w + K - 1, strip = NEAR / (pw * NV * (int64_t)sizeof(V)) - K + 1;                         \
-        if (strip < 1) strip = 1;                                                                              \
-        for (int64_t top = 0; top < h; top += strip)                                                           \
-            for (int ky = 0; ky < K; ky++) {                                                                   \
-                const V *weights = (const V *)weight + ky * c_in * (K * NV);                                   \
-                for (int64_t y = top; y < top + strip && y < h; y++) {                                         \
-                    const int32_t *at = start + y * w;                                                         \
-                    V *to = (V *)map + (y + K - 1 - ky) * pw * NV;                                             \
-                    for (int64_t x = 0; x < w; x++, to += NV) {                                                \
-                        const uint16_t *spike = event + at[x], *end = event + at[x + 1];                       \
-                        if (spike == end) continue;                                                            \
-                        V sum[K * NV];                                                                         \
-                        EACH(v, K * NV) sum[v] = to[v];                                                        \
-                        for (; spike < end; spike++) {                                                         \
-                            const V *reached = weights + *spike * (K * NV);                                    \
-                            EACH(v, K * NV) sum[v] += reached[v];                                              \
-                        }                                                                                      \
-                        EACH(v, K * NV) to[v] = sum[v];                                                        \
-                    }                                                                                          \
-                }                                                                                              \
-            }                                                                                                  \
-    }                                                                                                          \
-    static void backward_##K##_##V##_##NV(const int32_t *place, int64_t count, const float *map, float *to) {  \
-        V sum[K * NV];                                                                                         \
-        EACH(v, K * NV) sum[v] = ((V *)to)[v];                                                                 \
-        for (int64_t i = 0; i < count; i++) {                                                                  \
-            const V *at = (const V *)map + (int64_t)place[i] * NV;                                             \
-            EACH(v, K * NV) sum[v] += at[v];                                                                   \
-        }                                                                                                      \
-        EACH(v, K * NV) ((V *)to)[v] = sum[v];                                                                 \
+/* For a size K of kernel, R of its rows at once, and blocks that are a vector V of channels; a pixel of a map is one block.
+
+   forward: adds what the spikes of a row of w pixels reach to R rows of the padded map, `wide` pixels apart, of which `map`
+   is the first that the row reaches; weight is [c_in][R][K][cb]. The window moves along with the pixels: each one of the
+   map is read as it comes into it, and written as it leaves.
+   backward: to [R][K][cb] += the sum of `count` such windows of a padded map, which begin at the given pixels. */
+#define KERNELS(K, R, V)                                                                                          \
+    static void forward_##K##_##R##_##V(const uint16_t *event, const int32_t *start, const float *weight,         \
+                                        float *map, int64_t wide, int64_t w) {                                    \
+        V sum[R][K], *to = (V *)map;                                                                              \
+        EACH(r, R) EACH(j, K - 1) sum[r][j + 1] = to[r * wide + j];                                               \
+        for (int64_t x = 0; x < w; x++, to++) {                                                                   \
+            EACH(r, R) {                                                                                          \
+                EACH(j, K - 1) sum[r][j] = sum[r][j + 1];                                                         \
+                sum[r][K - 1] = to[r * wide + K - 1];                                                             \
+            }                                                                                                     \
+            for (const uint16_t *spike = event + start[x], *end = event + start[x + 1]; spike < end; spike++) {   \
+                const V *reached = (const V *)weight + *spike * (R * K);                                          \
+                EACH(r, R) EACH(j, K) sum[r][j] += reached[r * K + j];                                            \
+            }                                                                                                     \
+            EACH(r, R) to[r * wide] = sum[r][0];                                                                  \
+        }                                                                                                         \
+        EACH(r, R) EACH(j, K - 1) to[r * wide + j] = sum[r][j + 1];                                               \
+    }                                                                                                             \
+    static void backward_##K##_##R##_##V(const int32_t *place, int64_t count, const float *map, int64_t wide,     \
+                                         float *to) {                                                             \
+        V sum[R][K];                                                                                              \
+        EACH(r, R) EACH(j, K) sum[r][j] = ((V *)to)[r * K + j];                                                   \
+        for (int64_t i = 0; i < count; i++) {                                                                     \
+            const V *from = (const V *)map + place[i];                                                            \
+            EACH(r, R) EACH(j, K) sum[r][j] += from[r * wide + j];                                                \
+        }                                                                                                         \
+        EACH(r, R) EACH(j, K)((V *)to)[r * K + j] = sum[r][j];                                                    \
     }
 
-#define SIZES(V, NV) KERNELS(1, V, NV) KERNELS(3, V, NV) KERNELS(5, V, NV) KERNELS(7, V, NV)
-#define ROW(NAME, V, NV) {NAME##_1_##V##_##NV, NAME##_3_##V##_##NV, NAME##_5_##V##_##NV, NAME##_7_##V##_##NV}
+typedef void forward_rows(const uint16_t *, const int32_t *, const float *, float *, int64_t, int64_t);
+typedef void backward_rows(const int32_t *, int64_t, const float *, int64_t, float *);
 
-SIZES(v8, 1)
-#ifdef __AVX512F__ /* as many sums as 32 registers hold, and vectors twice as long */
-typedef float v16 __attribute__((vector_size(64), aligned(4)));
-SIZES(v16, 1)
-SIZES(v16, 2)
-#define WIDEST 32
-#define ROWS(NAME) ROW(NAME, v8, 1), ROW(NAME, v16, 1), ROW(NAME, v16, 2)
+/* How many rows of a kernel fit into the registers: beside a block of each of their pixels, little else is held. */
+#ifdef __AVX512F__
+#define MOST_5 5
+#define MOST_7 4
+#define EACH_5(DO, ...) \
+    DO(5, 1, __VA_ARGS__) DO(5, 2, __VA_ARGS__) DO(5, 3, __VA_ARGS__) DO(5, 4, __VA_ARGS__) DO(5, 5, __VA_ARGS__)
+#define EACH_7(DO, ...) DO(7, 1, __VA_ARGS__) DO(7, 2, __VA_ARGS__) DO(7, 3, __VA_ARGS__) DO(7, 4, __VA_ARGS__)
 #else
-SIZES(v8, 2)
+#define MOST_5 3
+#define MOST_7 2
+#define EACH_5(DO, ...) DO(5, 1, __VA_ARGS__) DO(5, 2, __VA_ARGS__) DO(5, 3, __VA_ARGS__)
+#define EACH_7(DO, ...) DO(7, 1, __VA_ARGS__) DO(7, 2, __VA_ARGS__)
+#endif
+#define EACH_SIZE(DO, ...) \
+    DO(3, 1, __VA_ARGS__) DO(3, 2, __VA_ARGS__) DO(3, 3, __VA_ARGS__) \
+    EACH_5(DO, __VA_ARGS__) EACH_7(DO, __VA_ARGS__)
+static const int most[LARGEST + 1] = {[3] = 3, [5] = MOST_5, [7] = MOST_7};
+
+#define ENTRY(K, R, NAME, V) [K / 2][R] = NAME##_##K##_##R##_##V,
+#define TABLES(V)                                                                    \
+    EACH_SIZE(KERNELS, V)                                                            \
+    static forward_rows *const forward_##V[4][6] = {EACH_SIZE(ENTRY, forward, V)};   \
+    static backward_rows *const backward_##V[4][6] = {EACH_SIZE(ENTRY, backward, V)};
+TABLES(v8)
+#ifdef __AVX512F__ /* vectors twice as long */
+typedef float v16 __attribute__((vector_size(64), aligned(4)));
+TABLES(v16)
 #define WIDEST 16
-#define ROWS(NAME) ROW(NAME, v8, 1), ROW(NAME, v8, 2)
+#else
+#define WIDEST 8
 #endif
 
-static void (*const forwards[][4])(const uint16_t *, const int32_t *, const float *, float *, int64_t, int64_t, int64_t) =
-    {ROWS(forward)};
-static void (*const backwards[][4])(const int32_t *, int64_t, const float *, float *) = {ROWS(backward)};
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Channels out that are worked on at a time: 8, 16 or 32. */
-int64_t conv_block(int64_t c_out) {
-    int64_t cb = 8;
-    while (cb < WIDEST && c_out % (2 * cb) == 0) cb *= 2;
-    return cb;
+/* Channels out that are worked on at a time: a vector. */
+static int64_t block_of(int64_t c_out) { return c_out % WIDEST ? 8 : WIDEST; }
+
+#ifdef __AVX512F__
+#define OF(NAME) return (cb == 16 ? NAME##_v16 : NAME##_v8)[k / 2][rows]
+#else
+#define OF(NAME) return (void)cb, NAME##_v8[k / 2][rows]
+#endif
+static forward_rows *forward_of(int64_t cb, int64_t k, int64_t rows) { OF(forward); }
+static backward_rows *backward_of(int64_t cb, int64_t k, int64_t rows) { OF(backward); }
+
+/* `count` blocks of cb values of a row, `step` apart, into a padded map, and out of it. */
+INLINE void put_in(const void *x, int64_t i, int64_t step, int half, float *map, int64_t count, int64_t cb) {
+    for (int64_t px = 0; px < count; px++, i += step, map += cb)
+        for (int64_t c = 0; c < cb; c += 8) *(v8 *)(map + c) = load8(x, i + c, half);
 }
 
-/* `count` pieces of `size` floats, a multiple of 8, from one distance apart to another. */
-static void copy(const float *from, int64_t from_step, float *to, int64_t to_step, int64_t count, int64_t size) {
-    for (int64_t i = 0; i < count; i++, from += from_step, to += to_step)
-        for (int64_t at = 0; at < size; at += 8) *(v8 *)(to + at) = *(const v8 *)(from + at);
+INLINE void take_out(const float *map, int64_t count, int64_t cb, void *y, int64_t i, int64_t step, int half) {
+    for (int64_t px = 0; px < count; px++, i += step, map += cb)
+        for (int64_t c = 0; c < cb; c += 8) store8(y, i + c, *(const v8 *)(map + c), half);
 }
 
 /* That many floats, all 0, on a border of the cache's lines. */
-static float *padded(int64_t count) {
+static float *zeros(int64_t count) {
     size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
     float *map = aligned_alloc(64, bytes);
     if (map) memset(map, 0, bytes);
     return map;
 }
 
-/* out [n, h, w, c_out] of events; weight is [c_out / cb][ky][c_in][k - 1 - kx][cb]. Returns 0, or -1 without memory. */
-int conv_forward(const uint16_t *event, const int32_t *start, const float *weight, float *out, int64_t n, int64_t h,
-                 int64_t w, int64_t c_in, int64_t c_out, int k, int threads) {
-    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, cb = conv_block(c_out);
+/* out [n, h, w, c_out] of events and kernel [c_out, c_in, k, k]. Returns 0, or -1 without memory.
+
+   Rows of the kernel are taken together whose weights stay in the nearest cache; so do those of the map, for a strip of the
+   frame at a time. */
+int conv_forward(const uint16_t *event, const int32_t *start, const float *kernel, void *out, int64_t n, int64_t h,
+                 int64_t w, int64_t c_in, int64_t c_out, int k, int half, int threads) {
+    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, cb = block_of(c_out), size = k * k * c_in * c_out;
+    int64_t fit = NEAR / (k * c_in * cb * (int64_t)sizeof(float)), rows = least(most[k], fit < 1 ? 1 : fit);
+    int64_t strip = rows == k ? h : NEAR / (pw * cb * (int64_t)sizeof(float)) - k + 1;
+    if (strip < 1) strip = 1;
+    float *weight = zeros(size); /* [c_out / cb][row of the output][c_in][cb], rows that are taken together side by side */
+    if (!weight) return -1;
+    for (int64_t co = 0; co < c_out; co++)
+        for (int64_t c = 0; c < c_in; c++)
+            for (int64_t r = 0; r < k; r++) {
+                int64_t first = r / rows * rows, together = least(rows, k - first);
+                float *to = weight + co / cb * cb * c_in * k * k + first * c_in * k * cb;
+                to += (c * together + r - first) * k * cb + co % cb;
+                for (int64_t j = 0; j < k; j++) to[j * cb] = kernel[((co * c_in + c) * k + k - 1 - r) * k + k - 1 - j];
+            }
     int failed = 0;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        float *map = padded(ph * pw * cb);
+        float *map = zeros((ph * pw + 1) * cb); /* a pixel more is read than used */
         if (!map) {
 #pragma omp atomic write
             failed = 1;
@@ -170,78 +251,105 @@ int conv_forward(const uint16_t *event, const int32_t *start, const float *weigh
             for (int64_t co = 0; co < c_out; co += cb) {
                 if (!map) continue;
                 memset(map, 0, ph * pw * cb * sizeof(float));
-                forwards[cb / 16][k / 2](event, start + frame * h * w, weight + co * k * k * c_in, map, h, w, c_in);
-                for (int64_t y = 0; y < h; y++)
-                    copy(map + ((y + p) * pw + p) * cb, cb, out + (frame * h + y) * w * c_out + co, c_out, w, cb);
+                for (int64_t top = 0; top < h; top += strip)
+                    for (int64_t r = 0; r < k; r += rows) {
+                        int64_t together = least(rows, k - r);
+                        forward_rows *forward = forward_of(cb, k, together);
+                        const float *from = weight + co * c_in * k * k + r * c_in * k * cb;
+                        for (int64_t y = top; y < least(top + strip, h); y++)
+                            forward(event, start + (frame * h + y) * w, from, map + (y + r) * pw * cb, pw, w);
+                    }
+                for (int64_t y = 0; y < h; y++) {
+                    const float *from = map + ((y + p) * pw + p) * cb;
+                    int64_t to = (frame * h + y) * w * c_out + co;
+                    if (half)
+                        take_out(from, w, cb, out, to, c_out, 1);
+                    else
+                        take_out(from, w, cb, out, to, c_out, 0);
+                }
             }
         free(map);
     }
+    free(weight);
     return failed ? -1 : 0;
 }
 
-/* Gradient of the weights, [ky][kx][c_in][c_out], for the gradient [n, h, w, c_out] of the output. Returns 0, or -1
-   without memory. Frames go in groups whose padded gradient stays in the cache; in one, for each channel in and each row
-   of the kernel the sums over all its events are held in registers. */
-int conv_weight_gradient(const uint16_t *event, const int32_t *start, const float *grad, float *out, int64_t n,
-                         int64_t h, int64_t w, int64_t c_in, int64_t c_out, int k, int threads) {
-    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, size = k * k * c_in * c_out, cb = conv_block(c_out);
-    int64_t group = CACHED / (ph * pw * cb * (int64_t)sizeof(float));
-    group = group < 1 ? 1 : group > n ? n : group;
-    int64_t groups = (n + group - 1) / group;
-    float *sums = calloc(threads * size, sizeof(float)); /* one a thread, added up in order: runs repeat to the bit */
+/* Gradient of the kernel, [c_out, c_in, k, k], for the gradient [n, h, w, c_out] of the output. Returns 0, or -1 without
+   memory.
+
+   A piece is a strip of a frame, or several whole frames, of which a block of the padded gradient stays in the nearest
+   cache; in one, for each channel in the sums over all its events are held in registers. */
+int conv_weight_gradient(const uint16_t *event, const int32_t *start, const void *grad, float *out, int64_t n, int64_t h,
+                         int64_t w, int64_t c_in, int64_t c_out, int k, int half, int threads) {
+    int64_t p = k / 2, pw = w + 2 * p, size = k * k * c_in * c_out, cb = block_of(c_out);
+    int64_t lines = NEAR / (pw * cb * (int64_t)sizeof(float)), frames = lines / (h + 2 * p), strip = h;
+    if (frames > n) frames = n;
+    if (frames < 1) {
+        frames = 1;
+        strip = lines > 2 * p ? least(lines - 2 * p, h) : 1;
+    }
+    int64_t ph = strip + 2 * p, room = frames * strip * w, strips = (h + strip - 1) / strip, pieces = (n + frames - 1) / frames * strips;
+    float *sums = zeros(threads * size); /* [c_out / cb][c_in][k][k][cb] a thread, added up in order: runs repeat to the bit */
     int failed = !sums;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         float *own = sums ? sums + THREAD * size : NULL;
-        float *map = padded(group * ph * pw * cb);
-        int32_t *place = malloc(group * h * w * c_in * sizeof(int32_t));
-        int64_t *first = malloc((c_in + 1) * sizeof(int64_t));
-        int ready = own && map && place && first;
+        float *map = zeros(frames * ph * pw * cb);
+        int32_t *place = malloc(room * c_in * sizeof(int32_t)); /* the piece's events by channel */
+        int64_t *count = malloc(c_in * sizeof(int64_t));
+        int ready = own && map && place && count;
         if (!ready) {
 #pragma omp atomic write
             failed = 1;
         }
 #pragma omp for schedule(static)
-        for (int64_t g = 0; g < groups; g++) {
+        for (int64_t piece = 0; piece < pieces; piece++) {
             if (!ready) continue;
-            int64_t low = g * group, high = low + group > n ? n : low + group;
-            memset(first, 0, (c_in + 1) * sizeof(int64_t)); /* events of the group by channel: a counting sort */
-            for (int64_t i = start[low * h * w]; i < start[high * h * w]; i++) first[event[i] + 1]++;
-            for (int64_t c = 0; c < c_in; c++) first[c + 1] += first[c];
-            for (int64_t row = low * h; row < high * h; row++)
-                for (int64_t x = 0; x < w; x++)
-                    for (int64_t i = start[row * w + x]; i < start[row * w + x + 1]; i++)
-                        place[first[event[i]]++] = (int32_t)(((row / h - low) * ph + row % h) * pw + x);
-            for (int64_t c = c_in; c > 0; c--) first[c] = first[c - 1];
-            first[0] = 0;
-            for (int64_t co = 0; co < c_out; co += cb) {
-                for (int64_t row = low * h; row < high * h; row++) {
-                    float *to = map + (((row / h - low) * ph + row % h + p) * pw + p) * cb;
-                    copy(grad + row * w * c_out + co, c_out, to, cb, w, cb);
+            int64_t low = piece / strips * frames, high = least(low + frames, n), top = piece % strips * strip;
+            int64_t deep = least(strip, h - top);
+            memset(count, 0, c_in * sizeof(int64_t));
+            for (int64_t frame = low; frame < high; frame++)
+                for (int64_t y = 0; y < deep; y++) {
+                    const int32_t *at = start + (frame * h + top + y) * w;
+                    int64_t line = ((frame - low) * ph + y) * pw;
+                    for (int64_t x = 0; x < w; x++)
+                        for (int64_t i = at[x]; i < at[x + 1]; i++)
+                            place[event[i] * room + count[event[i]]++] = (int32_t)(line + x);
                 }
+            for (int64_t co = 0; co < c_out; co += cb) {
+                for (int64_t frame = low; frame < high; frame++)
+                    for (int64_t r = 0; r < deep + 2 * p; r++) {
+                        int64_t y = top + r - p, from = ((frame * h + y) * w) * c_out + co;
+                        float *to = map + (((frame - low) * ph + r) * pw + p) * cb;
+                        if (y < 0 || y >= h)
+                            memset(to, 0, w * cb * sizeof(float));
+                        else if (half)
+                            put_in(grad, from, c_out, 1, to, w, cb);
+                        else
+                            put_in(grad, from, c_out, 0, to, w, cb);
+                    }
                 for (int64_t c = 0; c < c_in; c++) {
-                    int64_t count = first[c + 1] - first[c];
-                    if (count == 0) continue;
-                    for (int64_t ky = 0; ky < k; ky++) {
-                        float sum[7 * WIDEST] __attribute__((aligned(64))) = {0};
-                        const float *from = map + (2 * p - ky) * pw * cb;
-                        backwards[cb / 16][k / 2](place + first[c], count, from, sum);
-                        for (int64_t j = 0; j < k; j++) {
-                            float *to = own + ((ky * k + k - 1 - j) * c_in + c) * c_out + co;
-                            for (int64_t i = 0; i < cb; i++) to[i] += sum[j * cb + i];
-                        }
+                    if (count[c] == 0) continue;
+                    for (int64_t r = 0; r < k; r += most[k]) {
+                        float *to = own + (co * c_in + c * cb) * k * k + r * k * cb;
+                        backward_rows *backward = backward_of(cb, k, least(most[k], k - r));
+                        backward(place + c * room, count[c], map + r * pw * cb, pw, to);
                     }
                 }
             }
         }
         free(map);
         free(place);
-        free(first);
+        free(count);
     }
-    for (int64_t i = 0; i < size && sums; i++) {
-        out[i] = sums[i];
-        for (int t = 1; t < threads; t++) out[i] += sums[t * size + i];
-    }
+    for (int64_t co = 0; co < c_out && sums; co++)
+        for (int64_t c = 0; c < c_in; c++)
+            for (int64_t i = 0; i < k * k; i++) { /* the window's first pixel meets the kernel's last */
+                const float *from = sums + (co / cb * cb * c_in + c * cb) * k * k + (k * k - 1 - i) * cb + co % cb;
+                float sum = from[0];
+                for (int64_t t = 1; t < threads; t++) sum += from[t * size];
+                out[(co * c_in + c) * k * k + i] = sum;
+            }
     free(sums);
     return failed ? -1 : 0;
 }

@@ -13,9 +13,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from spaces.native.library import check, kernels
-from spaces.native.maps import suits
+from spaces.native.maps import is_half, readable, suits
 
-KERNEL_SIZES = (1, 3, 5, 7)
+KERNEL_SIZES = (3, 5, 7)
+DENSE_ABOVE = {torch.float32: 0.6, torch.bfloat16: 0.3}  # spikes a neuron and step: as fast either way
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,21 +34,29 @@ class Events:
     shape: torch.Size
 
 
-def events_of(x: Tensor) -> Events | None:
-    """The spikes of ``x`` [n, c, h, w]; None where it holds anything but 0 and 1, or lies as no kernel reads it."""
-    if x.dtype != torch.float32 or x.numel() >= 2**31 or x.shape[1] >= 2**16 or not suits(x):
+def count_events(x: Tensor) -> int | None:
+    """How many spikes ``x`` [n, c, h, w] has; None where it holds more than 0 and 1, or lies as no kernel reads it."""
+    if x.numel() >= 2**31 or x.shape[1] >= 2**16 or not suits(x):
         return None
+    count = kernels().count_events(x.data_ptr(), x.numel(), is_half(x))
+    return None if count < 0 else count
+
+
+def list_events(x: Tensor, count: int) -> Events:
+    """The spikes of ``x``, as many as were counted."""
     n, c, h, w = x.shape
-    channel = torch.empty(x.numel() + 8, dtype=torch.int16)
+    channel = torch.empty(count + 8, dtype=torch.int16)
     start = torch.empty(n * h * w + 1, dtype=torch.int32)
-    count = kernels().events_of(x.data_ptr(), n * h * w, c, channel.data_ptr(), start.data_ptr())
-    return Events(channel[:count], start, x.shape) if count >= 0 else None
+    kernels().list_events(x.data_ptr(), n * h * w, c, is_half(x), channel.data_ptr(), start.data_ptr())
+    return Events(channel[:count], start, x.shape)
 
 
 def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool = True) -> Tensor:
     """Convolution of ``x`` [n, c_in, h, w] with ``kernel`` [c_out, c_in, k, k], k odd; at stride 1 the size is kept.
 
-    Spikes go through the event-driven kernels where these can run and are wanted; all else is dense.
+    Spikes go through the event-driven kernels where these can run and are wanted; all else is dense. So are, in
+    training, the spikes of a batch in which most neurons fire: in inference that would make a frame's result depend on
+    the others.
     """
     c_out, _, k, _ = kernel.shape
     if (
@@ -55,29 +64,43 @@ def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool =
     ):  # sees every stride-th pixel; PyTorch 2.14 writes past its memory on such layers' gradients
         x, stride = x[:, :, ::stride, ::stride].contiguous(memory_format=torch.channels_last), 1
     sparse = event_driven and stride == 1 and k in KERNEL_SIZES and c_out % 8 == 0 and kernel.dtype == torch.float32
-    if sparse and not torch.is_autocast_enabled("cpu") and (events := events_of(x)) is not None:
-        return _EventConv.apply(x, kernel, events)
+    if sparse and (dtype := _dtype_of_events(x)) is not None and (count := count_events(x)) is not None:
+        training = torch.is_grad_enabled() and kernel.requires_grad
+        if not training or count <= DENSE_ABOVE[dtype] * x.numel():
+            return _EventConv.apply(x, kernel, list_events(x, count), dtype)
     return F.conv2d(x, kernel.contiguous(memory_format=torch.channels_last), stride=stride, padding=k // 2)
+
+
+def _dtype_of_events(x: Tensor) -> torch.dtype | None:
+    """The type that an event-driven convolution of ``x`` gives; None where a dense one is faster or has another."""
+    if not torch.is_autocast_enabled("cpu"):
+        return torch.float32 if x.dtype == torch.float32 else None
+    half = torch.get_autocast_dtype("cpu") == torch.bfloat16 and readable(x.dtype, x.device)
+    return torch.bfloat16 if half and not has_tiles() else None
+
+
+def has_tiles() -> bool:
+    """Whether this processor multiplies matrices of bfloat16 by the tile (AMX): dense convolutions are faster there."""
+    return bool(kernels().has_tiles())
 
 
 class _EventConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, kernel: Tensor, events: Events) -> Tensor:  # noqa: ANN001
+    def forward(ctx, x: Tensor, kernel: Tensor, events: Events, dtype: torch.dtype) -> Tensor:  # noqa: ANN001
         c_out, c_in, k, _ = kernel.shape
         n, _, h, w = events.shape
-        block = kernels().conv_block(c_out)
-        blocks = kernel.detach().flip(3).unflatten(0, (-1, block)).permute(0, 3, 2, 4, 1).contiguous()
-        out = torch.empty(n, h, w, c_out)
-        arguments = (*_lists(events), blocks.data_ptr(), out.data_ptr(), n, h, w, c_in, c_out, k)
-        check(kernels().conv_forward(*arguments, torch.get_num_threads()))
+        out, weight = torch.empty(n, h, w, c_out, dtype=dtype), kernel.detach().contiguous()
+        arguments = (*_lists(events), weight.data_ptr(), out.data_ptr(), n, h, w, c_in, c_out, k)
+        check(kernels().conv_forward(*arguments, is_half(out), torch.get_num_threads()))
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(kernel)
-            ctx.events = Events(events.channel.clone(), events.start, events.shape)  # the list was made for any rate
+            ctx.dtype = x.dtype
+            ctx.events = events
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN001
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # noqa: ANN001
         (kernel,) = ctx.saved_tensors
         events: Events = ctx.events
         c_out, c_in, k, _ = kernel.shape
@@ -85,14 +108,13 @@ class _EventConv(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         for_x = for_kernel = None
         if ctx.needs_input_grad[0]:
-            mirrored = kernel.transpose(0, 1).flip(2, 3).contiguous(memory_format=torch.channels_last)
-            for_x = F.conv2d(gradient, mirrored, padding=k // 2)
+            mirrored = kernel.transpose(0, 1).flip(2, 3).to(gradient.dtype, memory_format=torch.channels_last)
+            for_x = F.conv2d(gradient, mirrored, padding=k // 2).to(ctx.dtype)
         if ctx.needs_input_grad[1]:
-            made = torch.empty(k, k, c_in, c_out)
-            arguments = (*_lists(events), gradient.data_ptr(), made.data_ptr(), n, h, w, c_in, c_out, k)
-            check(kernels().conv_weight_gradient(*arguments, torch.get_num_threads()))
-            for_kernel = made.permute(3, 2, 0, 1)
-        return for_x, for_kernel, None
+            for_kernel = torch.empty(kernel.shape)
+            arguments = (*_lists(events), gradient.data_ptr(), for_kernel.data_ptr(), n, h, w, c_in, c_out, k)
+            check(kernels().conv_weight_gradient(*arguments, is_half(gradient), torch.get_num_threads()))
+        return for_x, for_kernel, None, None
 
 
 def _lists(events: Events) -> tuple[int, int]:

@@ -5,13 +5,13 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from spaces.native import conv as conv_module
 from spaces.native import library
-from spaces.native.conv import convolve, events_of
+from spaces.native.conv import convolve, count_events, list_events
 
 
 def spikes(shape, rate, seed=0):
@@ -23,41 +23,113 @@ def normal(shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@given(
-    n=st.integers(1, 5),
-    c_in=st.integers(1, 40),
-    c_out=st.sampled_from([8, 16, 24, 32, 64, 48]),
-    h=st.integers(1, 9),
-    w=st.integers(1, 9),
-    k=st.sampled_from([1, 3, 5, 7]),
-    rate=st.sampled_from([0.0, 0.03, 0.3, 1.0]),
-    threads=st.integers(1, 3),
-)
-def test_equals_a_dense_convolution_and_its_gradients(n, c_in, c_out, h, w, k, rate, threads):
+@pytest.fixture
+def always(monkeypatch):
+    """Event by event on any processor and at any rate."""
+    monkeypatch.setattr(conv_module, "has_tiles", lambda: False)
+    monkeypatch.setattr(conv_module, "DENSE_ABOVE", {torch.float32: 1.0, torch.bfloat16: 1.0})
+
+
+@pytest.fixture(scope="module", params=["", "-mno-avx512f", "-mno-avx"], ids=["widest", "8 lanes", "4 lanes"])
+def vectors(request, tmp_path_factory):
+    """Kernels for vectors of this processor, and for shorter ones, which other processors have."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param:
+            if "x86" not in library.platform.machine():
+                pytest.skip("an option for x86")
+            patch.setenv("CC", f"cc {request.param}")
+            patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("kernels")))
+        library.kernels.cache_clear()
+        assert library.kernels() is not None
+        yield
+    library.kernels.cache_clear()
+
+
+SHAPES = {
+    "n": st.integers(1, 5),
+    "c_in": st.integers(1, 40),
+    "c_out": st.sampled_from([8, 16, 24, 32, 64, 48]),
+    "h": st.integers(1, 9),
+    "w": st.integers(1, 9),
+    "k": st.sampled_from([3, 5, 7]),
+    "threads": st.integers(1, 3),
+}
+
+
+@given(**SHAPES, rate=st.sampled_from([0.0, 0.03, 0.3, 1.0]), half=st.booleans(), kernel_last=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_equals_a_dense_convolution_and_its_gradients(
+    vectors, always, n, c_in, c_out, h, w, k, rate, threads, half, kernel_last
+):
     x, kernel, gradient = spikes((n, c_in, h, w), rate), normal((c_out, c_in, k, k)), normal((n, c_out, h, w), 2)
-    assert events_of(x) is not None
+    if kernel_last:
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+    if half:  # the weights, too, are no finer, so that the input's gradient is exact
+        x, kernel, gradient = x.bfloat16(), kernel.bfloat16().float(), gradient.bfloat16()
     x.requires_grad_()
     kernel.requires_grad_()
     torch.set_num_threads(threads)
     try:
-        out = convolve(x, kernel)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = convolve(x, kernel)
         out.backward(gradient)
     finally:
         torch.set_num_threads(1)
+    assert type(out.grad_fn).__name__ == "_EventConvBackward"
+    assert out.dtype == x.grad.dtype == gradient.dtype
     exact = [tensor.detach().double().requires_grad_() for tensor in (x, kernel)]
     expected = F.conv2d(*exact, padding=k // 2)
     expected.backward(gradient.double())
+    last = 2**-8 if half else 1e-5  # of a value; weights' gradients are float32
     scale = (c_in * k * k) ** 0.5
-    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5 * scale)
-    torch.testing.assert_close(x.grad.double(), exact[0].grad, rtol=1e-4, atol=1e-5 * c_out**0.5 * k)
+    torch.testing.assert_close(out.double(), expected, rtol=last, atol=1e-5 * scale)
+    atol = 1e-5 * c_out**0.5 * k
+    torch.testing.assert_close(x.grad.double(), exact[0].grad, rtol=max(1e-4, last), atol=atol)
     torch.testing.assert_close(kernel.grad.double(), exact[1].grad, rtol=1e-4, atol=1e-5 * (n * h * w) ** 0.5)
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-@given(c=st.integers(1, 40), rate=st.sampled_from([0.0, 0.2, 1.0]), seed=st.integers(0, 99))
-def test_events_are_the_spikes_in_order(c, rate, seed):
+def test_wide_frames_are_cut_into_strips(always):
+    x, kernel, gradient = spikes((2, 24, 70, 300), 0.1), normal((16, 24, 5, 5)), normal((2, 16, 70, 300), 2)
+    kernel.requires_grad_()
+    convolve(x, kernel).backward(gradient)
+    exact = kernel.detach().double().requires_grad_()
+    expected = F.conv2d(x.double(), exact, padding=2)
+    expected.backward(gradient.double())
+    torch.testing.assert_close(convolve(x, kernel).double(), expected, rtol=1e-5, atol=2e-4)
+    torch.testing.assert_close(kernel.grad.double(), exact.grad, rtol=1e-4, atol=2e-3)
+
+
+def test_only_training_goes_dense_where_most_neurons_fire(monkeypatch):
+    x, kernel = spikes((4, 16, 9, 9), 0.9), normal((16, 16, 3, 3)).requires_grad_()
+    monkeypatch.setattr(conv_module._EventConv, "apply", lambda *a: "events")
+    assert convolve(x, kernel) != "events"
+    assert convolve(spikes((4, 16, 9, 9), 0.1), kernel) == "events"
+    with torch.no_grad():
+        assert convolve(x, kernel) == "events"
+    assert convolve(x, kernel.detach()) == "events"
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+def test_where_there_are_tiles_bfloat16_is_dense(tiles, monkeypatch):
+    monkeypatch.setattr(conv_module, "has_tiles", lambda: tiles)
+    monkeypatch.setattr(conv_module._EventConv, "apply", lambda *a: "events")
+    x, kernel = spikes((4, 16, 9, 9), 0.1), normal((16, 16, 3, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (convolve(x, kernel) == "events") is not tiles
+        assert (convolve(x.bfloat16(), kernel) == "events") is not tiles
+    with torch.autocast("cpu", torch.float16):
+        assert convolve(x, kernel).dtype == torch.float16
+    assert convolve(x, kernel) == "events"
+
+
+@given(c=st.integers(1, 40), rate=st.sampled_from([0.0, 0.2, 1.0]), seed=st.integers(0, 99), half=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_events_are_the_spikes_in_order(vectors, c, rate, seed, half):
     x = spikes((3, c, 4, 5), rate, seed)
-    found = events_of(x)
+    x = x.bfloat16() if half else x
+    assert count_events(x) == x.sum()
+    found = list_events(x, count_events(x))
     rows = x.permute(0, 2, 3, 1).reshape(-1, c)
     for pixel, row in enumerate(rows):
         own = found.channel[found.start[pixel] : found.start[pixel + 1]]
@@ -65,12 +137,12 @@ def test_events_are_the_spikes_in_order(c, rate, seed):
     assert len(found.channel) == x.sum()
 
 
-@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, float("nan"), float("inf"), 1 + 2**-23])
+@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, float("nan"), float("inf"), 1 + 2**-23, 2.0**-149])
 @pytest.mark.parametrize("c", [3, 16])
 def test_what_is_no_spike_is_convolved_densely(value, c):
     x = spikes((2, c, 4, 4), 0.3)
     x[1, c - 1, 3, 3] = value
-    assert events_of(x) is None
+    assert count_events(x) is None
     kernel = normal((8, c, 3, 3))
     torch.testing.assert_close(convolve(x, kernel), F.conv2d(x, kernel, padding=1), equal_nan=True)
 
@@ -85,7 +157,7 @@ def test_what_is_no_spike_is_convolved_densely(value, c):
     ],
 )
 def test_what_the_kernels_cannot_read_is_convolved_densely(x):
-    assert events_of(x) is None
+    assert count_events(x) is None
     kernel = normal((8, x.shape[1], 3, 3)).to(x.dtype)
     torch.testing.assert_close(convolve(x, kernel), F.conv2d(x, kernel, padding=1))
 
