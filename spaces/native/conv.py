@@ -1,8 +1,9 @@
 """Convolution of spikes: forward and weight gradient cost in proportion to the spikes, the input's gradient is dense.
 
 A spike adds its k x k stretch of weights to the output, and the output's gradient around it to that of the weights: no
-multiplication, and nothing at all where there is no spike. At 5 to 20 % of neurons firing in a step this is two to six
-times faster than a dense convolution, and for the backward pass the list of spikes is kept instead of the map.
+multiplication, and nothing at all where there is no spike. At 5 to 20 % of neurons firing in a step this is two and a
+half to seven times faster than a dense convolution in float32, and one and a half to three times in bfloat16 where the
+processor has no tiles for it; for the backward pass the list of spikes is kept instead of the map.
 """
 
 from dataclasses import dataclass
