@@ -7,7 +7,7 @@ from evaluators.checkpoint import Place, drop, join, read_tensors, save_tensors
 from results.folder import RunFolder
 from spaces.errors import OptionError, RunError, SearchError
 
-PATIENCE = 20.0  # seconds that a node has to look there
+PATIENCE = 60.0  # seconds that a node has to look there: a busy one takes long to start a worker
 
 
 def place_of(storage: str | None, folder: RunFolder) -> Place:
