@@ -22,6 +22,7 @@ from search.config import Config
 from spaces.errors import ClusterError
 
 PATIENCE = 20.0  # seconds that a cluster has for an answer
+WORKER_START = 60.0  # seconds that a node has to start a worker and hear from it: a busy one takes long
 MEBIBYTE = 2**20
 WAY_TO_JOIN = "run on a node of the cluster, or through `ray job submit`, with --address auto or HOST:PORT"
 
@@ -175,10 +176,12 @@ def check_versions() -> None:
         remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
         for node in nodes
     }
-    ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
+    ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=WORKER_START)
     if not ready:
         names = ", ".join(map(_name, nodes[:3]))
-        raise ClusterError(f"no node starts a worker within {PATIENCE:g} seconds ({names}): mend or remove what hangs")
+        raise ClusterError(
+            f"no node starts a worker within {WORKER_START:g} seconds ({names}): mend or remove what hangs"
+        )
     for answer in ready:
         try:
             theirs = ray.get(answer)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from evaluators.checkpoint import Place, drop, join, read_tensors, save_tensors
 from results.folder import RunFolder
+from search.cluster import WORKER_START
 from spaces.errors import OptionError, RunError, SearchError
-
-PATIENCE = 60.0  # seconds that a node has to look there: a busy one takes long to start a worker
 
 
 def place_of(storage: str | None, folder: RunFolder) -> Place:
@@ -62,11 +61,15 @@ def check_shared(place: Place) -> None:
             .remote(): node["NodeManagerAddress"]
             for node in nodes
         }
-        ready, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
+        ready, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=WORKER_START)
         said = {asked[answer]: ray.get(answer) for answer in ready}
-        said |= {asked[answer]: f"did not answer within {PATIENCE:g} seconds" for answer in waiting}
     finally:
         drop(probe)
     for address, fault in said.items():
         if fault:
             raise RunError(f"storage {str(place)!r} is not shared: node {address} {fault}; {way_out}")
+    for answer in waiting:
+        raise RunError(
+            f"nobody knows whether storage {str(place)!r} is shared: node {asked[answer]} did not answer within "
+            f"{WORKER_START:g} seconds; mend or remove that node, or wait until it is less busy"
+        )
