@@ -9,14 +9,16 @@ there. ``sandwich``: the smallest, the largest and random ones between (Yu & Hua
 space's usual values come as often as it says.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 
 from spaces.candidate import Candidate, Value
+from spaces.errors import SpaceError
 from spaces.space import Space
 
+MANY = 1000
 Rule = Callable[[Space, int, np.random.Generator], Iterator[list[Candidate]]]
 
 
@@ -93,6 +95,27 @@ def sound(space: Space, groups: Iterator[list[Candidate]], rng: np.random.Genera
     """
     for group in groups:
         yield [space.sample_sound(rng) if space.flaw(candidate) else candidate for candidate in group]
+
+
+def within(
+    space: Space, groups: Iterator[list[Candidate]], rng: np.random.Generator, *, blank: str, values: Sequence[Value]
+) -> Iterator[list[Candidate]]:
+    """The same groups with a blank drawn among ``values``, without candidates that cannot be a network then.
+
+    Raises:
+        SpaceError: of many groups none is left.
+    """
+    missed = 0
+    for group in groups:
+        redrawn = [Candidate({**candidate, blank: values[int(rng.integers(len(values)))]}) for candidate in group]
+        if kept := [candidate for candidate in redrawn if not space.flaw(candidate)]:
+            missed = 0
+            yield kept
+        elif (missed := missed + 1) == MANY:
+            raise SpaceError(
+                f"of {MANY} draws of space {space.name!r} with {blank} one of {', '.join(map(str, values))} none is a "
+                "network: give --few-shot another blank, or drop it"
+            )
 
 
 PATH_RULES: Mapping[str, Rule] = {

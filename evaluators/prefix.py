@@ -98,9 +98,9 @@ class Segment:
         return x
 
 
-def segments(network: Network, candidate: Candidate) -> list[Segment]:
-    """A candidate's network as segments."""
-    found: list[Segment] = [Segment((), [])]
+def segments(network: Network, candidate: Candidate, root: Key = ()) -> list[Segment]:
+    """A candidate's network as segments; ``root`` begins their keys."""
+    found: list[Segment] = [Segment(root, [])]
     decided: set[str] = set()
     for link in network.links():
         if blanks := [blank for blank in blanks_in(link) if blank not in decided]:
@@ -120,6 +120,7 @@ def evaluate_from(
     recalibration_samples: int,
     seed: int,
     cache: PrefixCache,
+    root: Key = (),
     precision: str = "fp32",
     device: str = "cpu",
     stop: Callable[[Evaluation], bool] | None = None,
@@ -135,13 +136,14 @@ def evaluate_from(
         task, split: calibrated on the task's training split, evaluated on ``split``.
         recalibration_samples, seed: see ``recalibrate``; 0 samples keep the statistics.
         cache: of this supernet and setting, and no other.
+        root: what candidates must have in common before anything else, such as where their weights are from.
         precision: ``fp32``, or ``bf16``: autocast, see ``Plan``.
         device: where to run.
         stop: shown what was found after an eighth, a quarter and half of the samples, which come in a seeded order;
             true ends the evaluation there, and keeps nothing.
         separable: whether the separability is wanted, which an evaluation that ends early does not have.
     """
-    parts = segments(network, candidate)
+    parts = segments(network, candidate, root)
     start = cache.longest([part.key for part in parts[:-1]])
     known = cache[start] if start is not None else Beginning((), (), (), {})
     left = [part for part in parts if start is None or len(part.key) > len(start)]

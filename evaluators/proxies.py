@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from evaluators.counting import counting, leading
 from evaluators.evaluation import CALIBRATION_BATCH, Answers, calibration_batches, renewing_statistics
+from evaluators.few_shot import supernet_of
 from evaluators.pruning.masks import attach, one_shot
 from evaluators.setting import Setting
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, failure, score_of, set_initial
@@ -59,7 +60,7 @@ def score_by_proxies(setting: Setting, candidate: Candidate, *, supernet: nn.Mod
         if supernet is None:
             set_initial(network, setting.recipe, torch_generator(setting.seed, "proxies", "weights"))
         else:
-            inherit(network, supernet)
+            inherit(network, supernet_of(supernet, candidate))
         if sparsity := asked_sparsity(candidate):
             attach(network, one_shot(network, sparsity, PRUNING))
         score, columns = _seen(setting, candidate, network)

@@ -17,6 +17,8 @@ class Recipe:
         path_rule, paths: which paths a step trains, a name in ``PATH_RULES``, and how many.
         entangled: options of a slot share one kernel pair (the smaller use its centre) instead of having their own.
         norm_scale, head_gain, identity: initial values, see ``initialise``.
+        few_shot, few_shot_epochs: a blank of which each family of values has a supernet of its own, and the passes over
+            the training split that it is trained on for; None: one supernet for all.
         recalibration_samples: training samples for the BN statistics of a candidate; 0 keeps the supernet's mixture.
     """
 
@@ -27,6 +29,8 @@ class Recipe:
     norm_scale: float = 2.0
     head_gain: float = 1.0
     identity: bool = True
+    few_shot: str | None = None
+    few_shot_epochs: int = 0
     recalibration_samples: int = 128
 
 

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -11,11 +12,13 @@ from torch import nn
 from evaluators.checkpoint import Place
 from evaluators.energy import energy_nj
 from evaluators.evaluation import Evaluation
-from evaluators.paths import PATH_RULES, sound
+from evaluators.few_shot import FewShot, families, key_of, supernet_of
+from evaluators.paths import PATH_RULES, sound, within
 from evaluators.prefix import PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
 from evaluators.setting import Recipe, Setting
-from evaluators.training import Epoch, fit
+from evaluators.tasks.task import batch_count
+from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import ALONE, Workers
 from spaces.candidate import SEPARABILITY, Candidate, Score
 from spaces.errors import LedgerError, RunError
@@ -56,33 +59,68 @@ def train_supernet(
     on_step: Callable[[int, int], None] = lambda done, total: None,
     workers: Workers = ALONE,
 ) -> tuple[nn.Module, list[Epoch]]:
-    """Trains a supernet on the paths that the recipe's sampling rule draws.
+    """Trains a supernet on the paths that the recipe's sampling rule draws; or several of them, see ``few_shot``.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    space, recipe = setting.space, setting.recipe
+    space, recipe, plan = setting.space, setting.recipe, setting.recipe.plan
+    groups = families(space, recipe.few_shot) if recipe.few_shot else []
+    on = replace(plan, epochs=recipe.few_shot_epochs)  # of each of several
+    places = checkpoints(checkpoint, setting)
+    steps = batch_count(setting.task.train, plan.batch_size, drop_last=True)
+    total = steps * (plan.epochs + len(groups) * on.epochs)
+
+    def train(network: nn.Module, plan: Plan, seed: int, number: int | None = None) -> list[Epoch]:
+        def paths(generator: torch.Generator) -> Iterator[list[Candidate]]:
+            rng = numpy_generator(int(torch.randint(2**62, (), generator=generator)))
+            drawn = PATH_RULES[recipe.path_rule](space, recipe.paths, rng)
+            if number is None:
+                return sound(space, drawn, rng)
+            return within(space, drawn, rng, blank=recipe.few_shot, values=groups[number])
+
+        before = 0 if number is None else steps * (recipe.plan.epochs + number * on.epochs)
+        return fit(
+            network,
+            setting.task,
+            plan,
+            seed=seed,
+            paths=paths,
+            timesteps=space.timesteps,
+            device=setting.device,
+            checkpoint=places[0 if number is None else number + 1],
+            match=match,
+            on_step=lambda done, of: on_step(before + done, total),
+            workers=workers,
+        )
+
     network = space.network(setting.task.spec, entangled=recipe.entangled)
     set_initial(network, recipe, torch_generator(setting.seed, "supernet", "weights"))
+    curve = train(network, plan, derive(setting.seed, "supernet"))
+    if not groups:
+        return network, curve
+    supernets = []
+    for number in range(len(groups)):
+        supernets.append(deepcopy(network))
+        trained = train(supernets[-1], on, derive(setting.seed, "supernet", number), number)
+        curve += [replace(epoch, epoch=len(curve) + epoch.epoch) for epoch in trained]
+    return FewShot(space, recipe.few_shot, supernets), curve
 
-    def paths(generator: torch.Generator) -> Iterator[list[Candidate]]:
-        rng = numpy_generator(int(torch.randint(2**62, (), generator=generator)))
-        return sound(space, PATH_RULES[recipe.path_rule](space, recipe.paths, rng), rng)
 
-    curve = fit(
-        network,
-        setting.task,
-        recipe.plan,
-        seed=derive(setting.seed, "supernet"),
-        paths=paths,
-        timesteps=space.timesteps,
-        device=setting.device,
-        checkpoint=checkpoint,
-        match=match,
-        on_step=on_step,
-        workers=workers,
-    )
-    return network, curve
+def new_supernet(setting: Setting) -> nn.Module:
+    """A supernet, or several, as ``train_supernet`` returns them, with whatever weights."""
+    space, recipe = setting.space, setting.recipe
+    count = len(families(space, recipe.few_shot)) if recipe.few_shot else 1
+    made = [space.network(setting.task.spec, entangled=recipe.entangled) for _ in range(count)]
+    return FewShot(space, recipe.few_shot, made) if recipe.few_shot else made[0]
+
+
+def checkpoints(checkpoint: Place | None, setting: Setting) -> list[Place | None]:
+    """Where the supernet's training is kept, and then that of each of several, beside it."""
+    few_shot = setting.recipe.few_shot
+    count = len(families(setting.space, few_shot)) if few_shot else 0
+    beside = [None if checkpoint is None else type(checkpoint)(f"{checkpoint}-{number}") for number in range(count)]
+    return [checkpoint, *beside]
 
 
 def score_from_supernet(
@@ -116,7 +154,7 @@ def score_from_supernet(
 
     try:
         network = build_alone(setting, candidate)
-        inherit(network, supernet)
+        inherit(network, supernet_of(supernet, candidate))
         if sparsity := asked_sparsity(candidate):
             attach(network, one_shot(network, sparsity, PRUNING))
             cache = None  # all of a candidate's weights decide on which go, so it begins like no other
@@ -128,6 +166,7 @@ def score_from_supernet(
             recalibration_samples=setting.recipe.recalibration_samples,
             seed=setting.seed,
             cache=PrefixCache(0) if cache is None else cache,
+            root=key_of(supernet, candidate),
             precision=setting.recipe.plan.precision,
             device=setting.device,
             stop=stop if hopeless else None,

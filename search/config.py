@@ -58,6 +58,8 @@ class Config:
     seed: int = 0
     supernet_weights: str = "entangled"
     supernet_epochs: int = 10
+    few_shot: str | None = None
+    few_shot_epochs: int = 10
     path_rule: str = "balanced"
     paths: int = 1
     time_schedule: str = "1:0.8"
@@ -137,6 +139,11 @@ class Config:
             raise OptionError(
                 f"--path-rule sandwich runs the smallest and the largest path: give --paths 2 or more, not {self.paths}"
             )
+        if self.few_shot is None and self.few_shot_epochs != type(self).few_shot_epochs:
+            raise OptionError(
+                f"--few-shot-epochs {self.few_shot_epochs} is of the supernets that --few-shot makes: add --few-shot "
+                "BLANK, or drop it"
+            )
         if self.finalist_pool is not None and not 1 <= self.finalists <= self.finalist_pool:
             raise OptionError(
                 f"--finalist-pool {self.finalist_pool} of which --finalists {self.finalists} are trained to the end: "
@@ -188,6 +195,8 @@ class Config:
 OF_A_SUPERNET = (
     "supernet_weights",
     "supernet_epochs",
+    "few_shot",
+    "few_shot_epochs",
     "path_rule",
     "paths",
     "time_schedule",
@@ -203,6 +212,7 @@ RANGES = {
     "seed": (0, 2**63 - 1),
     "floor": (0, 1),
     "supernet_epochs": (1, 10**6),
+    "few_shot_epochs": (1, 10**6),
     "paths": (1, 64),
     "batch_size": (2, 10**6),
     "recalibration_samples": (0, 10**9),

@@ -13,6 +13,7 @@ from evaluators.checkpoint import Place, drop, join, own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate
+from evaluators.few_shot import supernet_of
 from evaluators.pruning.masks import detach
 from evaluators.pruning.rules import Rule, begin_gradual
 from evaluators.setting import Setting
@@ -116,7 +117,7 @@ def train(
     def part(workers: Workers) -> tuple[nn.Module, Sequence[Epoch]]:
         network = build_alone(setting, candidate)
         if training.inherited:
-            inherit(network, training.supernet)
+            inherit(network, supernet_of(training.supernet, candidate))
         else:
             set_initial(network, setting.recipe, torch_generator(setting.seed, "finalist", number, "weights"))
         curve = fit(

@@ -10,9 +10,10 @@ from torch import nn
 
 from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.energy import ENERGY_MODELS
+from evaluators.few_shot import families
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
-from evaluators.supernet import score_from_supernet, train_supernet, warm_up
+from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet, warm_up
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
@@ -67,6 +68,8 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         norm_scale=config.norm_scale,
         head_gain=config.head_gain,
         identity=config.kernel_init == "identity",
+        few_shot=config.few_shot,
+        few_shot_epochs=config.few_shot_epochs,
         recalibration_samples=config.recalibration_samples,
     )
     model = ENERGY_MODELS[config.energy_model]
@@ -113,6 +116,8 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
     _check_fit(space, task)
     setting = make_setting(config, space, task)
     _check_parts(config, setting)
+    if config.few_shot is not None:
+        families(space, config.few_shot)
     return config, setting, goal
 
 
@@ -214,9 +219,14 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
     """The supernet of a run: read, or trained and kept."""
     kept = read_tensors(folder.supernet, match=match)
     checkpoint = join(place_of(config.storage, folder), "supernet.safetensors")
+
+    def forget_training() -> None:
+        for place in checkpoints(checkpoint, setting):
+            drop(place)
+
     if kept is not None:
-        drop(checkpoint)
-        supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
+        forget_training()
+        supernet = new_supernet(setting)
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
     if config.compile:
@@ -235,7 +245,7 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
 
     supernet = in_parts(train, config.train_parts)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
-    drop(checkpoint)
+    forget_training()
     return supernet
 
 

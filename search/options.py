@@ -259,6 +259,13 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(supernet, "supernet_epochs", "passes over the training split", int)
     add(
         supernet,
+        "few_shot",
+        "a choice of the space: a supernet of its own for each kind of operation there, trained on from that for all",
+        metavar="BLANK",
+    )
+    add(supernet, "few_shot_epochs", "passes that each of these is trained on for", int)
+    add(
+        supernet,
         "path_rule",
         "paths a step trains: balanced (kinds of operation alike), uniform, dense (without the least of three options "
         "or more), fair (every option once a round), sandwich (smallest, largest, random)",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from evaluators.checkpoint import load_weights, own_tensors
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Setting
-from evaluators.supernet import score_from_supernet
+from evaluators.supernet import new_supernet, score_from_supernet
 from evaluators.tasks.task import Split, Task
 from search.config import Config
 from search.job import config_space, make_setting
@@ -74,7 +74,7 @@ def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
     empty = Split(images=train.images[:0], labels=train.labels[:0])
     task = Task(train=train, validation=_split(*parcel.validation), test=empty, **parcel.task)
     setting = make_setting(config, space, task)
-    supernet = space.network(task.spec, entangled=setting.recipe.entangled)
+    supernet = new_supernet(setting)
     load_weights(supernet, {name: _tensor(array) for name, array in parcel.weights.items()})
     supernet.to(config.device, memory_format=torch.channels_last)
     cache = PrefixCache(config.prefix_cache_mb)

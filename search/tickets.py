@@ -17,13 +17,14 @@ from torch import nn
 from evaluators.checkpoint import load_weights, read_tensors, save_tensors
 from evaluators.energy import energy_statement, few_bits
 from evaluators.evaluation import evaluate
+from evaluators.few_shot import supernet_of
 from evaluators.pruning.channels import shrink
 from evaluators.pruning.making import Making, Ticket, dense
 from evaluators.pruning.masks import CHANNELS, Pruning, kept_of, masks_of, sparsity_of
 from evaluators.pruning.methods import METHODS
 from evaluators.pruning.storage import LAYOUTS, plain_tensors, save_sparse
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, score_of, set_initial
+from evaluators.supernet import build_alone, new_supernet, score_of, set_initial
 from results.folder import RunFolder, lock, match_hash, open_existing
 from results.ledger import read
 from results.tickets import ticket_name
@@ -177,7 +178,7 @@ def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> 
         elif wish.start == "trained":
             load_weights(network, _tensors(place.folder.finalist(number) / "weights.safetensors"))
         else:
-            supernet = setting.space.network(setting.task.spec, entangled=setting.recipe.entangled)
+            supernet = new_supernet(setting)
             kept = read_tensors(place.folder.supernet, match=place.match)
             if kept is None:
                 raise RunError(
@@ -185,7 +186,7 @@ def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> 
                     "trained"
                 )
             load_weights(supernet, kept[0])
-            inherit(network, supernet)
+            inherit(network, supernet_of(supernet, candidate))
         return network
 
     plan = replace(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import launch
+from evaluators.checkpoint import load_weights, read_tensors
+from evaluators.supernet import new_supernet
+from results.ledger import read
 from search.config import Config, from_json, to_json
+from search.job import prepare_setting
 from search.options import parse_search, search_parser
+from search.parcel import pack, scorer
 from spaces.candidate import Candidate
 from spaces.errors import SearchError
 from spaces.find import make_space
@@ -319,6 +325,31 @@ def test_a_search_for_separability(data, tmp_path, whole, capsys):
     assert not any("separability" in row for row in digest(whole)[0])
 
 
+def test_a_search_by_several_supernets(data, tmp_path, whole):
+    """Its supernets are read again after a kill, and a worker that they are sent to scores as they do here."""
+    runs = [tmp_path / "run", tmp_path / "again"]
+    options = ["--few-shot", "slot1", "--few-shot-epochs", "2", "--finalist-weights", "inherited"]
+    for out in runs:
+        assert launch.main(["--data", str(data), *SMALL, *options, "--out", str(out)]) == 0
+        assert not (out / "checkpoints").exists() or not any((out / "checkpoints").iterdir())
+        if out == runs[0]:
+            (runs[1]).mkdir()
+            shutil.copy(out / "config.json", runs[1])
+            shutil.copy(out / "supernet.safetensors", runs[1])
+            lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
+            (runs[1] / "ledger.jsonl").write_text("".join(lines[:5]))
+    assert digest(runs[0]) == digest(runs[1]) != digest(whole)
+    config, setting, _ = prepare_setting(parse_search(["--data", str(data), *SMALL, *options]))
+    supernet = new_supernet(setting)
+    match = json.loads((runs[0] / "config.json").read_text())["hash"]
+    load_weights(supernet, read_tensors(runs[0] / "supernet.safetensors", match=match)[0])
+    score = scorer(pack(config, setting, supernet, device="cpu", threads=1))
+    for number, outcome in enumerate(read(runs[0] / "ledger.jsonl")[0][:12]):
+        assert number == outcome.number
+        if outcome.score.state == "ok":
+            assert replace(score(outcome.candidate, None), seconds=0) == replace(outcome.score, seconds=0)
+
+
 def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
     plain = tmp_path / "plain"
     assert launch.main(["--data", str(data), *SMALL, "--out", str(plain)]) == 0
@@ -363,6 +394,8 @@ def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
         (["--seed", "9" * 400], "--seed of 400 digits is out of range"),
         (["--threads", "99999999999999999999"], "--threads"),
         (["--width", "99999999"], "--width 99999999 is out of range"),
+        (["--few-shot", "slot9"], "unknown choice of space 'autosnn' 'slot9'"),
+        (["--few-shot-epochs", "3"], "add --few-shot BLANK, or drop it"),
         (["--train-parts", "33"], "--train-parts 33: a batch has 32 samples, and each needs one; give at most 32"),
         (["--train-workers", "40"], "--train-workers 40: a batch has 32 samples"),
         (["--train-workers", "3", "--train-parts", "2"], "--train-workers 3: batches are in 2 parts"),

@@ -29,6 +29,7 @@ from processes import processes
 from torch import nn
 
 from evaluators.evaluation import evaluate
+from evaluators.few_shot import families
 from evaluators.setting import Setting
 from evaluators.supernet import build_alone, score_from_supernet, score_of, set_initial, train_supernet
 from evaluators.training import fit
@@ -109,7 +110,10 @@ class Bench:
             supernet, _ = train_supernet(setting, checkpoint=place, match=match)  # one that is trained is only read
             if job.kind == "supernet":
                 row = {"scores": {key: score_both(setting, supernet, c) for key, c in self.candidates.items()}}
-                row["cost"] = setting.recipe.plan.cost(self.space.timesteps) * setting.recipe.paths
+                recipe = setting.recipe
+                several = len(families(self.space, recipe.few_shot)) if recipe.few_shot else 0
+                share = 1 + several * recipe.few_shot_epochs / recipe.plan.epochs
+                row["cost"] = recipe.plan.cost(self.space.timesteps) * recipe.paths * share
             else:
                 row = adapt(setting, supernet, self.candidates[job.candidate], epochs=job.epochs)
         return row | {"seconds": time.perf_counter() - start}

@@ -19,7 +19,7 @@ import torch
 from options import parse  # makes the project importable, too
 
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import score_from_supernet, set_initial, train_supernet
+from evaluators.supernet import new_supernet, score_from_supernet, set_initial, train_supernet
 from results.ledger import Ledger
 from search.job import config_space, load_config_task, make_goal, make_setting
 from search.loop import Budget, in_process, search
@@ -40,7 +40,7 @@ def main() -> None:
     task = load_config_task(config, space)
     setting = make_setting(config, space, task)
     if options.untrained:
-        supernet = space.network(task.spec, entangled=setting.recipe.entangled)
+        supernet = new_supernet(setting)
         set_initial(supernet, setting.recipe, torch_generator(config.seed, "supernet", "weights"))
         supernet.to(setting.device, memory_format=torch.channels_last)
     else:

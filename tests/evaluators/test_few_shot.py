@@ -1,0 +1,141 @@
+"""Few-shot supernets: each family of a blank's values is trained and scored with weights that no other has touched."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from evaluators.checkpoint import own_tensors
+from evaluators.few_shot import FewShot, families, supernet_of
+from evaluators.paths import within
+from evaluators.prefix import PrefixCache
+from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet
+from spaces.errors import OptionError, SpaceError
+from spaces.seeds import numpy_generator
+
+SLOT1 = [["skip"], ["SCB_k3", "SCB_k5"], ["SRB_k3", "SRB_k5"]]
+
+
+class Killed(Exception):
+    """Stands for a kill between two steps."""
+
+
+@pytest.fixture(scope="module")
+def few(setting):
+    return replace(setting, recipe=replace(setting.recipe, few_shot="slot1", few_shot_epochs=1))
+
+
+@pytest.fixture(scope="module")
+def trained(few):
+    return train_supernet(few)
+
+
+def tensors(network):
+    return {name: tensor.clone() for name, tensor in own_tensors(network).items()}
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def timeless(score):
+    return replace(score, seconds=0.0)
+
+
+def candidates(setting, n):
+    rng = numpy_generator(3)
+    return [setting.space.sample(rng) for _ in range(n)]
+
+
+def test_families_are_those_of_the_space(setting):
+    assert families(setting.space, "slot1") == SLOT1
+
+
+def test_a_candidate_is_scored_as_its_own_supernet_scores_it(few, trained):
+    supernet, _ = trained
+    for candidate in candidates(few, 12):
+        number = next(k for k, values in enumerate(SLOT1) if candidate["slot1"] in values)
+        own = supernet_of(supernet, candidate)
+        assert own is supernet.supernets[number]
+        assert timeless(score_from_supernet(few, supernet, candidate)) == timeless(
+            score_from_supernet(few, own, candidate)
+        )
+
+
+def test_each_goes_on_from_the_one_for_all_and_leaves_the_norms_of_other_options_as_they_were(few, trained):
+    shared = tensors(train_supernet(replace(few, recipe=replace(few.recipe, few_shot=None)))[0])
+    supernet, _ = trained
+    for number, own in enumerate(supernet.supernets):
+        for k, values in enumerate(SLOT1):
+            norms = [name for name in shared if any(f"slot1.options.{value}.norm" in name for value in values)]
+            assert k == 0 or len(norms) >= 8 * len(values)
+            assert all(torch.equal(tensors(own)[name], shared[name]) for name in norms) == (k == 0 or k != number)
+        assert not torch.equal(tensors(own)["stem.0.weight"], shared["stem.0.weight"])
+    assert not equal(tensors(supernet.supernets[0]), tensors(supernet.supernets[1]))
+
+
+def test_the_curve_and_the_steps_are_those_of_all(few):
+    told = []
+    _, curve = train_supernet(few, on_step=lambda done, total: told.append((done, total)))
+    assert [epoch.epoch for epoch in curve] == [1, 2, 3, 4, 5]  # two of one for all, one of each of three
+    assert told == [(done, 30) for done in range(1, 31)]
+
+
+@pytest.mark.parametrize("step", [3, 12, 13, 18, 25, 30])
+def test_killed_at_any_step_and_resumed_gives_the_same_weights(few, trained, tmp_path, step):
+    supernet, curve = trained
+
+    def kill(done, total):
+        if done == step:
+            raise Killed
+
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Killed):
+        train_supernet(few, checkpoint=path, match="a", on_step=kill)
+    resumed, resumed_curve = train_supernet(few, checkpoint=path, match="a")
+    assert equal(tensors(supernet), tensors(resumed))
+    assert resumed_curve == curve
+    assert sorted(tmp_path.iterdir()) == sorted(checkpoints(path, few))
+
+
+def test_common_beginnings_are_those_of_one_supernet(few, trained):
+    supernet, _ = trained
+    cache = PrefixCache(64)
+    for candidate in candidates(few, 25):
+        cached = score_from_supernet(few, supernet, candidate, cache=cache)
+        assert timeless(cached) == timeless(score_from_supernet(few, supernet, candidate))
+    assert cache.held > 0
+
+
+def test_a_new_one_takes_the_weights_of_a_trained_one(few, trained):
+    supernet, _ = trained
+    new = new_supernet(few)
+    assert isinstance(new, FewShot)
+    assert [(name, tensor.shape) for name, tensor in own_tensors(new).items()] == [
+        (name, tensor.shape) for name, tensor in own_tensors(supernet).items()
+    ]
+
+
+def test_paths_within_a_family_are_networks_of_it(setting):
+    space = replace(setting.space, flaw=lambda candidate: "odd" if candidate["slot2"] == "skip" else "")
+    rng = numpy_generator(0)
+    drawn = iter(lambda: [space.sample(rng), space.sample(rng)], None)
+    groups = within(space, drawn, rng, blank="slot1", values=SLOT1[1])
+    seen = [candidate for _ in range(40) for candidate in next(groups)]
+    assert {candidate["slot1"] for candidate in seen} == set(SLOT1[1])
+    assert all(candidate["slot2"] != "skip" for candidate in seen)
+    hopeless = replace(space, flaw=lambda candidate: "none")
+    with pytest.raises(SpaceError, match="none is a network"):
+        next(within(hopeless, drawn, rng, blank="slot1", values=SLOT1[1]))
+
+
+@pytest.mark.parametrize(
+    ("blank", "says"),
+    [("slot9", "slot9"), ("decay", "decay"), ("one", "all of one kind")],
+)
+def test_a_blank_that_tells_nothing_apart_is_named(setting, blank, says):
+    more = {"decay": FloatDistribution(0, 1), "one": CategoricalDistribution(["SCB_k3", "SCB_k5"])}
+    space = replace(setting.space, blanks={**setting.space.blanks, **more})
+    with pytest.raises(OptionError, match=says):
+        families(space, blank)
