@@ -34,7 +34,8 @@ OPTIONS = {
     "halves": ["--seeds", "1", "--candidates", "6", "--batch", "3", "--samplers", "dual,random", "--", *TINY, "DATA"],
     "neurons": ["--rounds", "1", "--pixels", "4", "--channels", "8", "--batch", "2", "--neurons", "plif", "--eager"],
     "proxies": [
-        *["TABLE", "--supernet", "--candidates", "3", "--", "--space", "spikenas-bench", *TINY],
+        *["TABLE", "--supernet", "--candidates", "3", "--processes", "2"],
+        *["--", "--space", "spikenas-bench", "--few-shot", "op_e03", "--few-shot-epochs", "1", *TINY],
         "DATA",
     ],
     "pruned": ["--repeats", "1", "--size", "8", "--batch", "2", "--", "--width", "8", "--timesteps", "2"],

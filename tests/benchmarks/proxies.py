@@ -6,33 +6,102 @@ Draws random candidates of a space whose blanks are the table's columns, looks a
 the counts at initialisation and the space's own features against the table's columns. With ``--supernet`` a supernet is
 trained first, candidates have its weights, and their accuracy, separability and counts are those that they score out
 of it; ``--keep`` keeps it, and one that is broken off goes on from there. ``--no-proxies`` spares the looks at each
-candidate. Options after ``--`` are those of ``launch.py search``.
+candidate, and ``--processes`` share the candidates. Options after ``--`` are those of ``launch.py search``;
+``--train-parts 2 --threads 2`` among them train by two threads.
 """
 
 import argparse
 import json
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache, partial
+from itertools import islice
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
+import torch
 from options import parse  # makes the project importable, too
+from processes import processes
+from torch import nn
 
 from evaluators.proxies import PROXIES, score_by_proxies
 from evaluators.supernet import score_from_supernet, train_supernet
 from evaluators.table import read_table
+from evaluators.workers import Workers, in_parts
 from results.folder import match_hash
 from results.trust import agreement
 from search.job import config_space, load_config_task, make_setting
-from spaces.candidate import SEPARABILITY
+from spaces.candidate import SEPARABILITY, Candidate
 from spaces.files import write_atomic
 from spaces.seeds import numpy_generator
 
 COUNTS = ("spikes", "sops", "macs", "parameters")
 
 
-def main() -> None:
-    """Looks, and prints a line a figure."""
+class Bench:
+    """What the command line asks for; made once in every process."""
+
+    def __init__(self) -> None:
+        self.options, config = parse(command_line())
+        if parent_process() is not None:  # of several, which share the cores
+            torch.set_num_threads(max(1, torch.get_num_threads() // self.options.processes))
+        space, self.config = config_space(config)
+        self.setting = replace(make_setting(self.config, space, load_config_task(self.config, space)), separable=True)
+        self.columns = self.options.against.split(",")
+        options = {name: space.options(name) for name in space.blanks}
+        self.table = read_table(self.options.table, blanks=options, objectives=self.columns)
+
+    def candidates(self) -> Iterator[tuple[Candidate, int]]:
+        """Random candidates that the table holds, and their rows."""
+        rows = {values: row for row, values in enumerate(zip(*self.table.blanks.values(), strict=True))}
+        rng = numpy_generator(0, "proxies")
+        while True:
+            candidate = self.setting.space.sample_sound(rng)
+            if (row := rows.get(tuple(candidate[name] for name in self.table.blanks))) is not None:
+                yield candidate, row
+
+    def train(self, place: Path) -> nn.Module:
+        """The supernet; one that is trained is only read."""
+        match = match_hash(self.config.match())
+
+        def part(workers: Workers) -> nn.Module:
+            return train_supernet(self.setting, checkpoint=place, match=match, workers=workers)[0]
+
+        return in_parts(part, self.config.train_parts or 1)
+
+
+@cache
+def bench() -> Bench:
+    """The one of this process."""
+    return Bench()
+
+
+@cache
+def supernet_at(place: Path) -> nn.Module:
+    """The supernet that was trained, in this process."""
+    return bench().train(place)
+
+
+def look(candidate: Candidate, *, place: Path | None) -> tuple[Mapping[str, float], float]:
+    """A candidate's figures, with weights of the supernet at ``place`` or new ones, and the seconds that they took."""
+    here = bench()
+    supernet = None if place is None else supernet_at(place)
+    start, seen = time.perf_counter(), {}
+    if not here.options.no_proxies:
+        looked = score_by_proxies(here.setting, candidate, supernet=supernet)
+        seen |= {name: looked.figure(name) for name in (*PROXIES, *COUNTS)}
+    if supernet is not None:
+        scored = score_from_supernet(here.setting, supernet, candidate)
+        columns_of = ("accuracy", SEPARABILITY, *COUNTS)
+        seen |= {name: scored.figure(name) or 0.0 for name in columns_of}  # a silent one has none
+    return seen | dict(here.setting.space.features(candidate)), time.perf_counter() - start
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The benchmark's own options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", required=True)
     parser.add_argument("--against", default="test_acc,synops_M", help="columns of the table")
@@ -42,38 +111,33 @@ def main() -> None:
     parser.add_argument(
         "--no-proxies", action="store_true", help="with --supernet: no more than what is scored out of it"
     )
+    parser.add_argument("--processes", type=int, default=1, help="that share the candidates, and the threads")
     parser.add_argument("--json", type=Path)
-    options, config = parse(parser)
-    space, config = config_space(config)
-    setting = replace(make_setting(config, space, load_config_task(config, space)), separable=True)
+    return parser
+
+
+def main() -> None:
+    """Looks, and prints a line a figure."""
+    here, start = bench(), time.perf_counter()
+    options, columns = here.options, here.columns
     if options.no_proxies and not options.supernet:
-        parser.error("--no-proxies leaves nothing to look at: add --supernet")
-    supernet = None
-    if options.supernet:
-        start = time.process_time()
-        supernet, _ = train_supernet(setting, checkpoint=options.keep, match=match_hash(config.match()))
-        print(f"supernet trained in {time.process_time() - start:.0f} s of processor time", flush=True)
-    columns = options.against.split(",")
-    table = read_table(options.table, blanks={name: space.options(name) for name in space.blanks}, objectives=columns)
-    rows = {values: row for row, values in enumerate(zip(*table.blanks.values(), strict=True))}
-    rng, figures, truth, seconds = numpy_generator(0, "proxies"), [], [], []
-    while len(figures) < options.candidates:
-        candidate = space.sample_sound(rng)
-        if (row := rows.get(tuple(candidate[name] for name in table.blanks))) is None:
-            continue
-        start, seen = time.perf_counter(), {}
-        if not options.no_proxies:
-            looked = score_by_proxies(setting, candidate, supernet=supernet)
-            seen |= {name: looked.figure(name) for name in (*PROXIES, *COUNTS)}
-        if supernet is not None:
-            scored = score_from_supernet(setting, supernet, candidate)
-            columns_of = ("accuracy", SEPARABILITY, *COUNTS)
-            seen |= {name: scored.figure(name) or 0.0 for name in columns_of}  # a silent one has none
-        figures.append(seen | dict(space.features(candidate)))
-        truth.append([table.figures[name][row] for name in columns])
-        seconds.append(time.perf_counter() - start)
-        if len(figures) % 50 == 0:
-            print(f"{len(figures)} of {options.candidates} candidates, {time.process_time():.0f} s", flush=True)
+        command_line().error("--no-proxies leaves nothing to look at: add --supernet")
+    drawn = list(islice(here.candidates(), options.candidates))
+    truth = [[here.table.figures[name][row] for name in columns] for _, row in drawn]
+    figures, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        place = (options.keep or Path(folder) / "supernet.safetensors") if options.supernet else None
+        if place is not None:
+            supernet_at(place)
+            print(f"supernet trained in {time.perf_counter() - start:.0f} s", flush=True)
+        with processes(options.processes) as pool:
+            spread = pool.map if options.processes > 1 else map
+            for seen, taken in spread(partial(look, place=place), [candidate for candidate, _ in drawn]):
+                figures.append(seen)
+                seconds.append(taken)
+                if len(figures) % 50 == 0:
+                    since = time.perf_counter() - start
+                    print(f"{len(figures)} of {options.candidates} candidates, {since:.0f} s", flush=True)
     print(f"{len(figures)} candidates, {1e3 * np.median(seconds):.0f} ms each (median)")
     print(f"{'tau with':<24}" + "".join(f"{name:>24}" for name in columns))
     found: dict[str, dict[str, list[float]]] = {}

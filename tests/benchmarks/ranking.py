@@ -29,7 +29,7 @@ from processes import processes
 from torch import nn
 
 from evaluators.evaluation import evaluate
-from evaluators.few_shot import families
+from evaluators.few_shot import families, supernet_of
 from evaluators.setting import Setting
 from evaluators.supernet import build_alone, score_from_supernet, score_of, set_initial, train_supernet
 from evaluators.training import fit
@@ -151,7 +151,7 @@ def train_alone(setting: Setting, candidate: Candidate, *, seed: int, epochs: in
 def adapt(setting: Setting, supernet: nn.Module, candidate: Candidate, *, epochs: int) -> Row:
     """The same from inherited weights."""
     network = build_alone(setting, candidate)
-    inherit(network, supernet)
+    inherit(network, supernet_of(supernet, candidate))
     return train(setting, candidate, network, seed=derive(setting.seed, "adapt"), epochs=epochs)
 
 
