@@ -9,7 +9,7 @@ their own, each trained on from the weights of the one for all (Zhao et al., Few
 from collections.abc import Sequence
 
 from optuna.distributions import CategoricalDistribution
-from torch import Tensor, nn
+from torch import nn
 
 from evaluators.prefix import Key
 from spaces.candidate import Candidate, Value
@@ -59,10 +59,6 @@ class FewShot(nn.Module):
     def number(self, candidate: Candidate) -> int:
         """Which of the supernets is the candidate's."""
         return self._number[self.space.canonical(candidate)[self.blank]]
-
-    def forward(self, images: Tensor, candidate: Candidate) -> Tensor:
-        """Readout [T, B, classes] of a candidate's path through its supernet."""
-        return self.supernets[self.number(candidate)](images, candidate)
 
 
 def supernet_of(supernet: nn.Module, candidate: Candidate) -> nn.Module:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from evaluators.energy import EnergyModel
+from evaluators.few_shot import families
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
+from spaces.candidate import Value
 from spaces.space import Space
 
 
@@ -32,6 +34,10 @@ class Recipe:
     few_shot: str | None = None
     few_shot_epochs: int = 0
     recalibration_samples: int = 128
+
+    def families(self, space: Space) -> list[list[Value]]:
+        """Values that share a supernet, for each of several; empty where there is one for all."""
+        return families(space, self.few_shot) if self.few_shot else []
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from torch import nn
 from evaluators.checkpoint import Place
 from evaluators.energy import energy_nj
 from evaluators.evaluation import Evaluation
-from evaluators.few_shot import FewShot, families, key_of, supernet_of
+from evaluators.few_shot import FewShot, key_of, supernet_of
 from evaluators.paths import PATH_RULES, sound, within
 from evaluators.prefix import PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
@@ -65,13 +65,13 @@ def train_supernet(
         TrainingError: the loss is not finite.
     """
     space, recipe, plan = setting.space, setting.recipe, setting.recipe.plan
-    groups = families(space, recipe.few_shot) if recipe.few_shot else []
+    groups = recipe.families(space)
     on = replace(plan, epochs=recipe.few_shot_epochs)  # of each of several
     places = checkpoints(checkpoint, setting)
     steps = batch_count(setting.task.train, plan.batch_size, drop_last=True)
     total = steps * (plan.epochs + len(groups) * on.epochs)
 
-    def train(network: nn.Module, plan: Plan, seed: int, number: int | None = None) -> list[Epoch]:
+    def train(network: nn.Module, plan: Plan, number: int | None = None) -> list[Epoch]:
         def paths(generator: torch.Generator) -> Iterator[list[Candidate]]:
             rng = numpy_generator(int(torch.randint(2**62, (), generator=generator)))
             drawn = PATH_RULES[recipe.path_rule](space, recipe.paths, rng)
@@ -79,12 +79,14 @@ def train_supernet(
                 return sound(space, drawn, rng)
             return within(space, drawn, rng, blank=recipe.few_shot, values=groups[number])
 
-        before = 0 if number is None else steps * (recipe.plan.epochs + number * on.epochs)
+        which, before = (), 0
+        if number is not None:
+            which, before = (number,), steps * (recipe.plan.epochs + number * on.epochs)
         return fit(
             network,
             setting.task,
             plan,
-            seed=seed,
+            seed=derive(setting.seed, "supernet", *which),
             paths=paths,
             timesteps=space.timesteps,
             device=setting.device,
@@ -96,13 +98,13 @@ def train_supernet(
 
     network = space.network(setting.task.spec, entangled=recipe.entangled)
     set_initial(network, recipe, torch_generator(setting.seed, "supernet", "weights"))
-    curve = train(network, plan, derive(setting.seed, "supernet"))
+    curve = train(network, plan)
     if not groups:
         return network, curve
     supernets = []
     for number in range(len(groups)):
         supernets.append(deepcopy(network))
-        trained = train(supernets[-1], on, derive(setting.seed, "supernet", number), number)
+        trained = train(supernets[-1], on, number)
         curve += [replace(epoch, epoch=len(curve) + epoch.epoch) for epoch in trained]
     return FewShot(space, recipe.few_shot, supernets), curve
 
@@ -110,15 +112,13 @@ def train_supernet(
 def new_supernet(setting: Setting) -> nn.Module:
     """A supernet, or several, as ``train_supernet`` returns them, with whatever weights."""
     space, recipe = setting.space, setting.recipe
-    count = len(families(space, recipe.few_shot)) if recipe.few_shot else 1
-    made = [space.network(setting.task.spec, entangled=recipe.entangled) for _ in range(count)]
+    made = [space.network(setting.task.spec, entangled=recipe.entangled) for _ in recipe.families(space) or [None]]
     return FewShot(space, recipe.few_shot, made) if recipe.few_shot else made[0]
 
 
 def checkpoints(checkpoint: Place | None, setting: Setting) -> list[Place | None]:
     """Where the supernet's training is kept, and then that of each of several, beside it."""
-    few_shot = setting.recipe.few_shot
-    count = len(families(setting.space, few_shot)) if few_shot else 0
+    count = len(setting.recipe.families(setting.space))
     beside = [None if checkpoint is None else type(checkpoint)(f"{checkpoint}-{number}") for number in range(count)]
     return [checkpoint, *beside]
 

@@ -10,7 +10,6 @@ from torch import nn
 
 from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.energy import ENERGY_MODELS
-from evaluators.few_shot import families
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
 from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet, warm_up
@@ -116,8 +115,7 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
     _check_fit(space, task)
     setting = make_setting(config, space, task)
     _check_parts(config, setting)
-    if config.few_shot is not None:
-        families(space, config.few_shot)
+    setting.recipe.families(space)  # early, where --few-shot names none
     return config, setting, goal
 
 

@@ -60,6 +60,15 @@ def digest(run):
     return rows, stored
 
 
+def cut_short(run, other):
+    """Leaves in ``other`` what a run has when it is killed after a few scores."""
+    other.mkdir()
+    for name in ("config.json", "supernet.safetensors"):
+        shutil.copy(run / name, other)
+    lines = (run / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (other / "ledger.jsonl").write_text("".join(lines[:5]))
+
+
 def error_of(capsys, args):
     """The one line that bad input ends in."""
     assert launch.main(args) == 2
@@ -308,11 +317,7 @@ def test_a_search_for_separability(data, tmp_path, whole, capsys):
     for out in runs:
         assert launch.main(["--data", str(data), *options, "--out", str(out)]) == 0
         if out == runs[0]:
-            (runs[1]).mkdir()
-            shutil.copy(out / "config.json", runs[1])
-            shutil.copy(out / "supernet.safetensors", runs[1])
-            lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
-            (runs[1] / "ledger.jsonl").write_text("".join(lines[:5]))
+            cut_short(out, runs[1])
     assert digest(runs[0]) == digest(runs[1])
     rows = digest(runs[0])[0]
     scored = [row for row in rows if row["state"] == "ok"]
@@ -333,11 +338,7 @@ def test_a_search_by_several_supernets(data, tmp_path, whole):
         assert launch.main(["--data", str(data), *SMALL, *options, "--out", str(out)]) == 0
         assert not (out / "checkpoints").exists() or not any((out / "checkpoints").iterdir())
         if out == runs[0]:
-            (runs[1]).mkdir()
-            shutil.copy(out / "config.json", runs[1])
-            shutil.copy(out / "supernet.safetensors", runs[1])
-            lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
-            (runs[1] / "ledger.jsonl").write_text("".join(lines[:5]))
+            cut_short(out, runs[1])
     assert digest(runs[0]) == digest(runs[1]) != digest(whole)
     config, setting, _ = prepare_setting(parse_search(["--data", str(data), *SMALL, *options]))
     supernet = new_supernet(setting)

@@ -29,7 +29,7 @@ from processes import processes
 from torch import nn
 
 from evaluators.evaluation import evaluate
-from evaluators.few_shot import families, supernet_of
+from evaluators.few_shot import supernet_of
 from evaluators.setting import Setting
 from evaluators.supernet import build_alone, score_from_supernet, score_of, set_initial, train_supernet
 from evaluators.training import fit
@@ -111,8 +111,7 @@ class Bench:
             if job.kind == "supernet":
                 row = {"scores": {key: score_both(setting, supernet, c) for key, c in self.candidates.items()}}
                 recipe = setting.recipe
-                several = len(families(self.space, recipe.few_shot)) if recipe.few_shot else 0
-                share = 1 + several * recipe.few_shot_epochs / recipe.plan.epochs
+                share = 1 + len(recipe.families(self.space)) * recipe.few_shot_epochs / recipe.plan.epochs
                 row["cost"] = recipe.plan.cost(self.space.timesteps) * recipe.paths * share
             else:
                 row = adapt(setting, supernet, self.candidates[job.candidate], epochs=job.epochs)

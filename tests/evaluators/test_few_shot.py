@@ -10,15 +10,11 @@ from evaluators.checkpoint import own_tensors
 from evaluators.few_shot import FewShot, families, supernet_of
 from evaluators.paths import within
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet
+from evaluators.supernet import new_supernet, score_from_supernet, train_supernet
 from spaces.errors import OptionError, SpaceError
 from spaces.seeds import numpy_generator
 
 SLOT1 = [["skip"], ["SCB_k3", "SCB_k5"], ["SRB_k3", "SRB_k5"]]
-
-
-class Killed(Exception):
-    """Stands for a kill between two steps."""
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +76,6 @@ def test_the_curve_and_the_steps_are_those_of_all(few):
     _, curve = train_supernet(few, on_step=lambda done, total: told.append((done, total)))
     assert [epoch.epoch for epoch in curve] == [1, 2, 3, 4, 5]  # two of one for all, one of each of three
     assert told == [(done, 30) for done in range(1, 31)]
-
-
-@pytest.mark.parametrize("step", [3, 12, 13, 18, 25, 30])
-def test_killed_at_any_step_and_resumed_gives_the_same_weights(few, trained, tmp_path, step):
-    supernet, curve = trained
-
-    def kill(done, total):
-        if done == step:
-            raise Killed
-
-    path = tmp_path / "checkpoint.safetensors"
-    with pytest.raises(Killed):
-        train_supernet(few, checkpoint=path, match="a", on_step=kill)
-    resumed, resumed_curve = train_supernet(few, checkpoint=path, match="a")
-    assert equal(tensors(supernet), tensors(resumed))
-    assert resumed_curve == curve
-    assert sorted(tmp_path.iterdir()) == sorted(checkpoints(path, few))
 
 
 def test_common_beginnings_are_those_of_one_supernet(few, trained):

@@ -7,7 +7,7 @@ import torch
 
 from evaluators import training as training_module
 from evaluators.checkpoint import own_tensors, read_checkpoint
-from evaluators.supernet import train_supernet
+from evaluators.supernet import checkpoints, train_supernet
 from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle, rate_at
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
@@ -37,12 +37,16 @@ def test_same_seed_same_weights_other_seed_others(setting):
     assert not same(first, train_supernet(replace(setting, seed=1))[0])
 
 
-@pytest.mark.parametrize("step", [1, 6, 7, 11, 12])
-def test_killed_at_any_step_and_resumed_gives_the_same_weights(setting, tmp_path, step):
+@pytest.mark.parametrize(
+    ("few_shot", "of", "step"),
+    [*[(None, 12, step) for step in (1, 6, 7, 11, 12)], *[("slot1", 30, step) for step in (3, 12, 13, 18, 25, 30)]],
+)
+def test_killed_at_any_step_and_resumed_gives_the_same_weights(setting, tmp_path, few_shot, of, step):
+    setting = replace(setting, recipe=replace(setting.recipe, few_shot=few_shot, few_shot_epochs=1))
     uninterrupted, curve = train_supernet(setting)
 
     def kill(done, total):
-        assert total == 12
+        assert total == of
         if done == step:
             raise Killed
 
@@ -52,6 +56,7 @@ def test_killed_at_any_step_and_resumed_gives_the_same_weights(setting, tmp_path
     resumed, resumed_curve = train_supernet(setting, checkpoint=path, match="a")
     assert same(uninterrupted, resumed)
     assert resumed_curve == curve
+    assert sorted(tmp_path.iterdir()) == sorted(checkpoints(path, setting))
     again, _ = train_supernet(
         setting, checkpoint=path, match="a", on_step=lambda done, total: pytest.fail("trained again")
     )
