@@ -39,7 +39,9 @@ class LayerCount:
         sops: accumulates: every input event times its true fan-out (padding edges and zero weights left out).
         macs: multiply-accumulates for real-valued input, fan-out likewise, and the products of gates.
         dense: multiply-accumulates that a dense network would make here: padding and zero weights included, all steps.
-        events, inputs: events and values that a layer with spiking input got; their ratio is the input's rate.
+        events, inputs: events and values that a layer with spiking input got.
+        unit: what an event stands for in the input, less than 1 where spikes were averaged; a rate is ``events unit /
+            inputs``.
         updates: neuron updates, neurons x steps.
         additions: at a shortcut, one a spike, or one a value where the shortcut is a current; and those of means.
         biases: additions of the bias that a folded normalisation leaves behind.
@@ -56,6 +58,7 @@ class LayerCount:
     dense: int = 0
     events: int = 0
     inputs: int = 0
+    unit: float = 1.0
     updates: int = 0
     additions: int = 0
     biases: int = 0
@@ -86,6 +89,15 @@ class Counts:
         """Spikes as AutoSNN counts them: those that a max-pooling passes on are counted again."""
         return self.total("spikes") + self.total("repeated")
 
+    @property
+    def sops_by_rate(self) -> float:
+        """Synaptic operations as papers give them: a layer's firing rate times its dense multiply-accumulates.
+
+        (Zhou et al., Spikformer, ICLR 2023, section on energy.) Padding and weights that are zero work there, too, and
+        where spikes are averaged, each counts for its share of the mean.
+        """
+        return sum(layer.dense * layer.events * layer.unit / layer.inputs for layer in self.layers if layer.inputs)
+
 
 class Counter:
     """Accumulates counts while its network runs; made by ``counting``."""
@@ -97,6 +109,7 @@ class Counter:
         self._maps: dict[tuple[str, str], Tensor] = {}  # (layer, what) -> events by position, float64
         self._tallies: dict[tuple[str, str], int] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}  # shapes of real-valued inputs
+        self._units: dict[str, float] = {}  # of spiking ones
         self._compiled = any(getattr(module, "compiled", False) for module in network.modules())
         self.samples = 0
 
@@ -121,6 +134,7 @@ class Counter:
             if kinds[0].spiking:
                 self._add_map(name, "sops", inputs[0], leading(inputs[0]))
                 self._tally(name, "inputs", inputs[0].numel())
+                self._units[name] = kinds[0].unit
             else:
                 self._inputs[name] = tuple(inputs[0].shape[leading(inputs[0]) :])
                 self._tally(name, "presentations", _product(inputs[0].shape[: leading(inputs[0])]))
@@ -161,7 +175,8 @@ class Counter:
         if name in self._inputs:
             numbers["macs"] = presentations * int(fan_out_map(module, self._inputs[name]).sum().item())
         weights = int(torch.count_nonzero(_weights(module)).item()) if isinstance(module, Conv | Linear) else 0
-        return LayerCount(name=name, op=describe(module), shape=self._shapes[name], weights=weights, **numbers)
+        about = {"shape": self._shapes[name], "weights": weights, "unit": self._units.get(name, 1.0)}
+        return LayerCount(name=name, op=describe(module), **about, **numbers)
 
     def _tally(self, name: str, what: str, number: int) -> None:
         self._tallies[name, what] = self._tallies.get((name, what), 0) + number

@@ -101,8 +101,8 @@ def literature_nj(counts: Counts, model: EnergyModel) -> float:
 
     It takes the mean rate of a layer's input for every synapse and counts padding edges: not the exact sum.
     """
-    prices = [model.pj_ac * layer.events / layer.inputs if layer.inputs else model.pj_mac for layer in counts.layers]
-    return sum(price * layer.dense for price, layer in zip(prices, counts.layers, strict=True)) / counts.samples / 1000
+    dense = sum(layer.dense for layer in counts.layers if not layer.inputs)
+    return (model.pj_mac * dense + model.pj_ac * counts.sops_by_rate) / counts.samples / 1000
 
 
 def energy_statement(counts: Counts, model: EnergyModel) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from evaluators.balance import balancing
 from evaluators.counting import LayerCount, counting
 from evaluators.evaluation import Answers, Evaluation, calibration_batches, evaluation_batch, renewing_statistics
 from evaluators.packing import Packed, pack, unpack
@@ -128,7 +129,8 @@ def evaluate_from(
 ) -> Evaluation:
     """Recalibrates and evaluates a candidate's network, from the end of the longest beginning that is kept.
 
-    The same as ``recalibrate`` and ``evaluate``; every new beginning is kept as the budget allows.
+    The same as ``recalibrate`` and ``evaluate``; every new beginning is kept as the budget allows. Thresholds are
+    balanced where the network knows its mean rates, see ``evaluators.balance``.
 
     Args:
         network: the candidate's, with its weights. Its BN statistics are renewed in what is run only.
@@ -162,7 +164,7 @@ def evaluate_from(
         if start is None:
             images = calibration_batches(task, samples=recalibration_samples, seed=seed, device=device)
             given = map(network.start, images)
-        with renewing_statistics(network):
+        with renewing_statistics(network), balancing(network):
             for x in given:
                 run(x, 0)
     network.eval()

@@ -22,6 +22,7 @@ class Recipe:
         few_shot, few_shot_epochs: a blank of which each family of values has a supernet of its own, and the passes over
             the training split that it is trained on for; None: one supernet for all.
         recalibration_samples: training samples for the BN statistics of a candidate; 0 keeps the supernet's mixture.
+        threshold_balancing: a candidate's neurons are made to fire as often as the supernet's, see ``balance``.
     """
 
     plan: Plan
@@ -34,6 +35,7 @@ class Recipe:
     few_shot: str | None = None
     few_shot_epochs: int = 0
     recalibration_samples: int = 128
+    threshold_balancing: bool = False
 
     def families(self, space: Space) -> list[list[Value]]:
         """Values that share a supernet, for each of several; empty where there is one for all."""

@@ -9,11 +9,13 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from evaluators.balance import add_rates, gathering, keep_rates
 from evaluators.checkpoint import Place
 from evaluators.energy import energy_nj
-from evaluators.evaluation import Evaluation
+from evaluators.evaluation import Evaluation, recalibrate
 from evaluators.few_shot import FewShot, key_of, supernet_of
 from evaluators.paths import PATH_RULES, sound, within
+from evaluators.precision import autocast
 from evaluators.prefix import PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
 from evaluators.setting import Recipe, Setting
@@ -27,6 +29,7 @@ from spaces.sparsity import asked_sparsity
 from spaces.timing import set_timesteps
 from spaces.weights import count_parameters, inherit, initialise
 
+RATES_FROM = 64  # random candidates, whose mean rates thresholds are balanced to
 PRUNING = Pruning(floor=0.01)  # of candidates with a sparsity: the smallest of all layers go, no layer is emptied
 SILENT = "silent: no spike at the readout for any sample"
 
@@ -99,21 +102,41 @@ def train_supernet(
     network = space.network(setting.task.spec, entangled=recipe.entangled)
     set_initial(network, recipe, torch_generator(setting.seed, "supernet", "weights"))
     curve = train(network, plan)
-    if not groups:
-        return network, curve
-    supernets = []
-    for number in range(len(groups)):
-        supernets.append(deepcopy(network))
-        trained = train(supernets[-1], on, number)
-        curve += [replace(epoch, epoch=len(curve) + epoch.epoch) for epoch in trained]
-    return FewShot(space, recipe.few_shot, supernets), curve
+    if groups:
+        supernets = []
+        for number in range(len(groups)):
+            supernets.append(deepcopy(network))
+            trained = train(supernets[-1], on, number)
+            curve += [replace(epoch, epoch=len(curve) + epoch.epoch) for epoch in trained]
+        network = FewShot(space, recipe.few_shot, supernets)
+    if recipe.threshold_balancing and workers.first:
+        measure_rates(setting, network)
+    return network, curve
+
+
+def measure_rates(setting: Setting, supernet: nn.Module) -> None:
+    """Keeps with a supernet the mean firing rate of each layer over random candidates, see ``evaluators.balance``."""
+    add_rates(supernet)
+    rng = numpy_generator(setting.seed, "rates")
+    found: dict[nn.Module, dict[str, list[float]]] = {}
+    for _ in range(RATES_FROM):
+        candidate = setting.space.sample_sound(rng)
+        network, rates = inherited(setting, supernet, candidate), found.setdefault(supernet_of(supernet, candidate), {})
+        with autocast(setting.recipe.plan.precision, setting.device), gathering(network, rates):
+            samples = setting.recipe.recalibration_samples
+            recalibrate(network, setting.task, samples=samples, seed=setting.seed, device=setting.device)
+    for source, rates in found.items():
+        keep_rates(source, rates)
 
 
 def new_supernet(setting: Setting) -> nn.Module:
     """A supernet, or several, as ``train_supernet`` returns them, with whatever weights."""
     space, recipe = setting.space, setting.recipe
     made = [space.network(setting.task.spec, entangled=recipe.entangled) for _ in recipe.families(space) or [None]]
-    return FewShot(space, recipe.few_shot, made) if recipe.few_shot else made[0]
+    supernet = FewShot(space, recipe.few_shot, made) if recipe.few_shot else made[0]
+    if recipe.threshold_balancing:
+        add_rates(supernet)
+    return supernet
 
 
 def checkpoints(checkpoint: Place | None, setting: Setting) -> list[Place | None]:
@@ -153,31 +176,54 @@ def score_from_supernet(
         return bool(reason)
 
     try:
-        network = build_alone(setting, candidate)
-        inherit(network, supernet_of(supernet, candidate))
-        if sparsity := asked_sparsity(candidate):
-            attach(network, one_shot(network, sparsity, PRUNING))
-            cache = None  # all of a candidate's weights decide on which go, so it begins like no other
-        evaluation = evaluate_from(
-            network,
-            candidate,
-            setting.task,
-            setting.task.validation,
-            recalibration_samples=setting.recipe.recalibration_samples,
-            seed=setting.seed,
-            cache=PrefixCache(0) if cache is None else cache,
-            root=key_of(supernet, candidate),
-            precision=setting.recipe.plan.precision,
-            device=setting.device,
-            stop=stop if hopeless else None,
-            separable=setting.separable,
-        )
+        network = inherited(setting, supernet, candidate)
+        stops = stop if hopeless else None
+        evaluation = evaluate_inherited(setting, supernet, candidate, network, cache=cache, stop=stops)
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
     score = score_of(setting, candidate, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
     return replace(score, state="pruned", error=reason) if reason else score
+
+
+def inherited(setting: Setting, supernet: nn.Module, candidate: Candidate) -> nn.Module:
+    """A candidate's network with weights out of the supernet, pruned where the candidate has a sparsity."""
+    network = build_alone(setting, candidate)
+    if setting.recipe.threshold_balancing:
+        add_rates(network)
+    inherit(network, supernet_of(supernet, candidate))
+    if sparsity := asked_sparsity(candidate):
+        attach(network, one_shot(network, sparsity, PRUNING))
+    return network
+
+
+def evaluate_inherited(
+    setting: Setting,
+    supernet: nn.Module,
+    candidate: Candidate,
+    network: nn.Module,
+    *,
+    cache: PrefixCache | None = None,
+    stop: Callable[[Evaluation], bool] | None = None,
+) -> Evaluation:
+    """What the ``inherited`` network of a candidate does on the validation split, with BN statistics of its own."""
+    if cache is None or asked_sparsity(candidate):  # all of its weights decide on which go, so it begins like no other
+        cache = PrefixCache(0)
+    return evaluate_from(
+        network,
+        candidate,
+        setting.task,
+        setting.task.validation,
+        recalibration_samples=setting.recipe.recalibration_samples,
+        seed=setting.seed,
+        cache=cache,
+        root=key_of(supernet, candidate),
+        precision=setting.recipe.plan.precision,
+        device=setting.device,
+        stop=stop,
+        separable=setting.separable,
+    )
 
 
 def set_initial(network: nn.Module, recipe: Recipe, generator: torch.Generator) -> None:

@@ -72,6 +72,7 @@ class Config:
     head_gain: float = 1.0
     kernel_init: str = "identity"
     recalibration_samples: int = 128
+    threshold_balancing: bool = False
     prefix_cache_mb: int = 1024
     sampler: str = "auto"
     spike_weight: float = -0.08
@@ -139,6 +140,11 @@ class Config:
             raise OptionError(
                 f"--path-rule sandwich runs the smallest and the largest path: give --paths 2 or more, not {self.paths}"
             )
+        if self.threshold_balancing and not self.recalibration_samples:
+            raise OptionError(
+                "--threshold-balancing is done on the samples that BN statistics are renewed on: drop it, or "
+                "--recalibration-samples 0"
+            )
         if self.few_shot is None and self.few_shot_epochs != type(self).few_shot_epochs:
             raise OptionError(
                 f"--few-shot-epochs {self.few_shot_epochs} is of the supernets that --few-shot makes: add --few-shot "
@@ -201,6 +207,7 @@ OF_A_SUPERNET = (
     "paths",
     "time_schedule",
     "recalibration_samples",
+    "threshold_balancing",
     "prefix_cache_mb",
 )
 LADDER_SAMPLERS = ("dual", "joint", "auto")

@@ -277,6 +277,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
         "spikes_autosnn": counts.spikes_autosnn / counts.samples,
         "energy_nj": score.energy_nj,
         "sops": score.sops,
+        "sops_by_rate": counts.sops_by_rate / counts.samples,
         "macs": score.macs,
         "parameters": score.parameters,
         "timesteps": score.timesteps,

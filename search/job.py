@@ -70,6 +70,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         few_shot=config.few_shot,
         few_shot_epochs=config.few_shot_epochs,
         recalibration_samples=config.recalibration_samples,
+        threshold_balancing=config.threshold_balancing,
     )
     model = ENERGY_MODELS[config.energy_model]
     separable = SEPARABILITY in make_goal(config).columns

@@ -295,6 +295,12 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)
     add(supernet, "head_gain", "initial gain of the readout's weights", float)
     add(supernet, "recalibration_samples", "training samples for a candidate's BN statistics; 0 switches it off", int)
+    supernet.add_argument(
+        "--threshold-balancing",
+        action="store_true",
+        help="scale a candidate's thresholds meanwhile until its layers fire as often as in the supernet on average; "
+        "spikes and energy then rank better where options differ in threshold",
+    )
 
     finalists = parser.add_argument_group("finalists: the candidates that are trained")
     add(

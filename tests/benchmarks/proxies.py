@@ -27,8 +27,9 @@ from options import parse  # makes the project importable, too
 from processes import processes
 from torch import nn
 
+from evaluators.checkpoint import drop, load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.proxies import PROXIES, score_by_proxies
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.supernet import checkpoints, evaluate_inherited, inherited, new_supernet, score_of, train_supernet
 from evaluators.table import read_table
 from evaluators.workers import Workers, in_parts
 from results.folder import match_hash
@@ -65,12 +66,20 @@ class Bench:
 
     def train(self, place: Path) -> nn.Module:
         """The supernet; one that is trained is only read."""
-        match = match_hash(self.config.match())
+        match, training = match_hash(self.config.match()), place.with_name(f"{place.name}-training")
+        if (kept := read_tensors(place, match=match)) is not None:
+            supernet = new_supernet(self.setting)
+            load_weights(supernet, kept[0])
+            return supernet.to(self.setting.device, memory_format=torch.channels_last)
 
         def part(workers: Workers) -> nn.Module:
-            return train_supernet(self.setting, checkpoint=place, match=match, workers=workers)[0]
+            return train_supernet(self.setting, checkpoint=training, match=match, workers=workers)[0]
 
-        return in_parts(part, self.config.train_parts or 1)
+        supernet = in_parts(part, self.config.train_parts or 1)
+        save_tensors(place, own_tensors(supernet), {"match": match})
+        for one in checkpoints(training, self.setting):
+            drop(one)
+        return supernet
 
 
 @cache
@@ -94,9 +103,12 @@ def look(candidate: Candidate, *, place: Path | None) -> tuple[Mapping[str, floa
         looked = score_by_proxies(here.setting, candidate, supernet=supernet)
         seen |= {name: looked.figure(name) for name in (*PROXIES, *COUNTS)}
     if supernet is not None:
-        scored = score_from_supernet(here.setting, supernet, candidate)
+        network = inherited(here.setting, supernet, candidate)
+        found = evaluate_inherited(here.setting, supernet, candidate, network)
+        scored = score_of(here.setting, candidate, network, found, fidelity="supernet", seconds=0.0)
         columns_of = ("accuracy", SEPARABILITY, *COUNTS)
         seen |= {name: scored.figure(name) or 0.0 for name in columns_of}  # a silent one has none
+        seen["sops by rate"] = found.counts.sops_by_rate / found.counts.samples  # as the table has them
     return seen | dict(here.setting.space.features(candidate)), time.perf_counter() - start
 
 

@@ -57,6 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sandwich, 3 paths": {"path_rule": "sandwich", "paths": 3},
     "tet": {"loss": "tet"},
     "uniform init": {"kernel_init": "uniform"},
+    "threshold balancing": {"threshold_balancing": True},
 }
 SEEDS_ALONE = (0, 1)
 

@@ -1,6 +1,7 @@
 """Counts against a brute-force count, against spikingjelly, and by hand."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ from spaces.candidate import Candidate
 from spaces.errors import SpaceError
 from spaces.layers import Conv, Linear
 from spaces.neurons.neuron import Neuron
+from spaces.residual import residual
 from spaces.spec import TaskSpec
+from spaces.spikenas_bench import spikenas_bench
 from spaces.weights import initialise
 
 SPEC = TaskSpec(channels=2, height=8, width=9, classes=3)
 SPACE = autosnn(width=3, timesteps=3, compiled=False)
+WIDTHS = {"stage1_width": 4, "stage2_width": 8, "stage3_width": 16}
 CELLS = [
     {"slot1": "skip", "slot2": "skip", "slot3": "skip", "slot4": "skip", "slot5": "skip"},
     {"slot1": "SRB_k3", "slot2": "SRB_k5", "slot3": "SCB_k3", "slot4": "SCB_k5", "slot5": "SRB_k3"},
@@ -162,6 +166,30 @@ def test_autosnn_convention_counts_pooled_spikes_again():
     counts = counts_of(network, x)
     assert counts.spikes_autosnn == counts.total("spikes") + sum(pooled)
     assert sum(pooled) > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "cell"),
+    [
+        (spikenas_bench, {"op_e01": 2, "op_e02": 3, "op_e03": 4, "op_e12": 1, "op_e13": 0, "op_e23": 2}),
+        (residual, residual().published["ResNet-20 of SEW_add"] | WIDTHS),
+    ],
+    ids=["average-pooled spikes", "sums of spikes"],
+)
+def test_operations_by_rate_are_mean_inputs_times_dense_work(make, cell):
+    network = make(width=4, timesteps=2, compiled=False).network(replace(SPEC, width=8), Candidate(cell))
+    initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, head_gain=10.0)
+    expected = []
+    for name, layer in network.named_modules():
+        if isinstance(layer, Conv | Linear) and name != "stem.0":
+            layer.register_forward_hook(
+                lambda m, i, o: expected.append(i[0].double().mean() * o.numel() * m.weight[0].numel())
+            )
+    network.train()(images(64)[..., :8])
+    expected.clear()
+    counts = counts_of(network.eval(), images(6)[..., :8])
+    assert len(expected) > 5
+    assert counts.sops_by_rate == pytest.approx(float(sum(expected)), rel=1e-6)
 
 
 def test_counting_leaves_no_hooks_behind():

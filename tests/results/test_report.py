@@ -38,6 +38,7 @@ METRICS = {
     "spikes_autosnn": 15001.0,
     "energy_nj": 41.08,
     "sops": 45000.0,
+    "sops_by_rate": 48017.0,
     "macs": 36864.0,
     "parameters": 418000,
     "timesteps": 4,

@@ -1,0 +1,108 @@
+"""Threshold balancing: in a candidate that is scored, layers of neurons fire as often as in the supernet on average.
+
+A network that is trained alone sets the scale of its currents to the thresholds behind them. In a supernet all
+candidates share that scale, so what fires rarely makes the next layer's current rare and high, and that fires rarely,
+too; trained alone, it does not. BN recalibration mends a candidate's means and variances, and a threshold sees neither,
+but the tail. So the mean firing rate of each layer over random candidates is kept with a supernet, and while a
+candidate's statistics are renewed the thresholds of its neurons are scaled, one layer after the other, until each fires
+at that rate (threshold balancing, of networks converted to spiking ones: Diehl et al., IJCNN 2015).
+
+Left as they are: thresholds that a candidate decides on, neurons that are run step by step, and layers that are silent
+whatever their threshold.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from spaces.neurons.neuron import Neuron
+
+RATE = "rate"  # of a layer, 0 where it is not known
+HALVINGS = 8  # of the interval that a threshold's factor is looked for in
+WIDEST = 2.0  # factors are from e^-2 to e^2
+
+
+def add_rates(network: nn.Module) -> None:
+    """Gives each layer of neurons a place for its mean rate, which is kept and inherited like a weight."""
+    for layer in layers(network).values():
+        layer.register_buffer(RATE, torch.zeros((), device=layer.threshold.device))
+
+
+def layers(network: nn.Module) -> dict[str, Neuron]:
+    """By name the layers of neurons that have a threshold."""
+    found = {name: module for name, module in network.named_modules() if isinstance(module, Neuron)}
+    return {name: layer for name, layer in found.items() if "threshold" in layer.parts}
+
+
+def keep_rates(supernet: nn.Module, rates: Mapping[str, Sequence[float]]) -> None:
+    """Keeps the means of layers' rates with a supernet; but not of those whose threshold is a blank."""
+    for name, layer in layers(supernet).items():
+        if name in rates and "threshold" not in layer.free:
+            layer.get_buffer(RATE).fill_(sum(rates[name]) / len(rates[name]))
+
+
+def rate_of(spikes: Tensor) -> float:
+    """Share of non-zero values; of spikes that bear their sums by position, these are added up."""
+    fired = spikes.events.sum() if hasattr(spikes, "events") else torch.count_nonzero(spikes)
+    return fired.item() / spikes.numel()
+
+
+@contextmanager
+def gathering(network: nn.Module, rates: dict[str, list[float]]) -> Iterator[None]:
+    """Within, adds the rate of each layer of neurons to ``rates``, by name, each time that it runs and fires."""
+
+    def note(name: str, spikes: Tensor) -> None:
+        if rate := rate_of(spikes):
+            rates.setdefault(name, []).append(rate)
+
+    handles = [
+        layer.register_forward_hook(lambda module, arriving, spikes, name=name: note(name, spikes))
+        for name, layer in layers(network).items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def balancing(network: nn.Module) -> Iterator[None]:
+    """Within, a layer's threshold is balanced on the first batch that it gets, if the layer's mean rate is known."""
+    known = {layer: layer.get_buffer(RATE).item() for layer in layers(network).values() if RATE in layer._buffers}
+    left = {layer for layer, rate in known.items() if rate}
+
+    def see(layer: Neuron, arriving: tuple[Tensor, ...], spikes: Tensor) -> Tensor | None:
+        if layer not in left or layer.stepping:
+            return None
+        left.remove(layer)
+        return balance(layer, arriving[0], known[layer])
+
+    handles = [layer.register_forward_hook(see) for layer in left]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def balance(layer: Neuron, current: Tensor, rate: float) -> Tensor:
+    """Scales a layer's threshold until it fires at ``rate`` for a current [T, B, C, ...]; returns its spikes then."""
+    given = layer.threshold
+
+    def spikes_at(power: float) -> Tensor:
+        layer.threshold = given * torch.tensor(power, dtype=torch.float64).exp().to(given)
+        return layer.forward(current)
+
+    low, high = -WIDEST, WIDEST
+    if not rate_of(spikes_at(low)):
+        return spikes_at(0.0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if rate_of(spikes_at(middle)) > rate:
+            low = middle
+        else:
+            high = middle
+    return spikes_at((low + high) / 2)
