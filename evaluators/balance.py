@@ -7,8 +7,8 @@ but the tail. So the mean firing rate of each layer over random candidates is ke
 candidate's statistics are renewed the thresholds of its neurons are scaled, one layer after the other, until each fires
 at that rate (threshold balancing, of networks converted to spiking ones: Diehl et al., IJCNN 2015).
 
-Left as they are: thresholds that a candidate decides on, neurons that are run step by step, and layers that are silent
-whatever their threshold.
+Left as they are: thresholds that a candidate decides on, GLIF's, which is a learnt gate, neurons that are run step by
+step, and layers that are silent whatever their threshold.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +17,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from spaces.current import computed
 from spaces.neurons.neuron import Neuron
 
 RATE = "rate"  # of a layer, 0 where it is not known
 HALVINGS = 8  # of the interval that a threshold's factor is looked for in
 WIDEST = 2.0  # factors are from e^-2 to e^2
+SAMPLES = 16  # of a batch, for each of which a layer fires at thousands of places and times
 
 
 def add_rates(network: nn.Module) -> None:
@@ -31,9 +33,9 @@ def add_rates(network: nn.Module) -> None:
 
 
 def layers(network: nn.Module) -> dict[str, Neuron]:
-    """By name the layers of neurons that have a threshold."""
+    """By name the layers of neurons that have a threshold, and not a gate in its place."""
     found = {name: module for name, module in network.named_modules() if isinstance(module, Neuron)}
-    return {name: layer for name, layer in found.items() if "threshold" in layer.parts}
+    return {name: layer for name, layer in found.items() if layer.parts["threshold"].range == "positive"}
 
 
 def keep_rates(supernet: nn.Module, rates: Mapping[str, Sequence[float]]) -> None:
@@ -74,13 +76,12 @@ def balancing(network: nn.Module) -> Iterator[None]:
     known = {layer: layer.get_buffer(RATE).item() for layer in layers(network).values() if RATE in layer._buffers}
     left = {layer for layer, rate in known.items() if rate}
 
-    def see(layer: Neuron, arriving: tuple[Tensor, ...], spikes: Tensor) -> Tensor | None:
-        if layer not in left or layer.stepping:
-            return None
-        left.remove(layer)
-        return balance(layer, arriving[0], known[layer])
+    def see(layer: Neuron, arriving: tuple[Tensor, ...]) -> None:
+        if layer in left and not layer.stepping:
+            left.remove(layer)
+            balance(layer, arriving[0], known[layer])
 
-    handles = [layer.register_forward_hook(see) for layer in left]
+    handles = [layer.register_forward_pre_hook(see) for layer in left]
     try:
         yield
     finally:
@@ -88,21 +89,23 @@ def balancing(network: nn.Module) -> Iterator[None]:
             handle.remove()
 
 
-def balance(layer: Neuron, current: Tensor, rate: float) -> Tensor:
-    """Scales a layer's threshold until it fires at ``rate`` for a current [T, B, C, ...]; returns its spikes then."""
+def balance(layer: Neuron, current: Tensor, rate: float) -> None:
+    """Scales a layer's threshold until it fires at ``rate`` for the first samples of a current [T, B, C, ...]."""
     given = layer.threshold
+    some = computed(current)[:, :SAMPLES].movedim(2, -1).contiguous().movedim(-1, 2)  # channels last, as it was
 
-    def spikes_at(power: float) -> Tensor:
+    def scale(power: float) -> None:
         layer.threshold = given * torch.tensor(power, dtype=torch.float64).exp().to(given)
-        return layer.forward(current)
+
+    def rate_at(power: float) -> float:
+        scale(power)
+        return rate_of(layer.forward(some))
 
     low, high = -WIDEST, WIDEST
-    if not rate_of(spikes_at(low)):
-        return spikes_at(0.0)
+    if not rate_at(low):
+        layer.threshold = given
+        return
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if rate_of(spikes_at(middle)) > rate:
-            low = middle
-        else:
-            high = middle
-    return spikes_at((low + high) / 2)
+        low, high = (middle, high) if rate_at(middle) > rate else (low, middle)
+    scale((low + high) / 2)

@@ -330,10 +330,15 @@ def test_a_search_for_separability(data, tmp_path, whole, capsys):
     assert not any("separability" in row for row in digest(whole)[0])
 
 
-def test_a_search_by_several_supernets(data, tmp_path, whole):
-    """Its supernets are read again after a kill, and a worker that they are sent to scores as they do here."""
+@pytest.mark.parametrize(
+    "options",
+    [["--few-shot", "slot1", "--few-shot-epochs", "2"], ["--threshold-balancing"]],
+    ids=["several supernets", "balanced thresholds"],
+)
+def test_a_supernet_with_more_than_weights(data, tmp_path, whole, options):
+    """It is read again after a kill, and a worker that it is sent to scores as it does here."""
     runs = [tmp_path / "run", tmp_path / "again"]
-    options = ["--few-shot", "slot1", "--few-shot-epochs", "2", "--finalist-weights", "inherited"]
+    options = [*options, "--finalist-weights", "inherited"]
     for out in runs:
         assert launch.main(["--data", str(data), *SMALL, *options, "--out", str(out)]) == 0
         assert not (out / "checkpoints").exists() or not any((out / "checkpoints").iterdir())
@@ -397,6 +402,7 @@ def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
         (["--width", "99999999"], "--width 99999999 is out of range"),
         (["--few-shot", "slot9"], "unknown choice of space 'autosnn' 'slot9'"),
         (["--few-shot-epochs", "3"], "add --few-shot BLANK, or drop it"),
+        (["--threshold-balancing", "--recalibration-samples", "0"], "drop it, or --recalibration-samples 0"),
         (["--train-parts", "33"], "--train-parts 33: a batch has 32 samples, and each needs one; give at most 32"),
         (["--train-workers", "40"], "--train-workers 40: a batch has 32 samples"),
         (["--train-workers", "3", "--train-parts", "2"], "--train-workers 3: batches are in 2 parts"),
