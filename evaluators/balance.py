@@ -11,6 +11,7 @@ Left as they are: thresholds that a candidate decides on, GLIF's, which is a lea
 step, and layers that are silent whatever their threshold.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -74,14 +75,12 @@ def gathering(network: nn.Module, rates: dict[str, list[float]]) -> Iterator[Non
 def balancing(network: nn.Module) -> Iterator[None]:
     """Within, a layer's threshold is balanced on the first batch that it gets, if the layer's mean rate is known."""
     known = {layer: layer.get_buffer(RATE).item() for layer in layers(network).values() if RATE in layer._buffers}
-    left = {layer for layer, rate in known.items() if rate}
 
     def see(layer: Neuron, arriving: tuple[Tensor, ...]) -> None:
-        if layer in left and not layer.stepping:
-            left.remove(layer)
-            balance(layer, arriving[0], known[layer])
+        if not layer.stepping and (rate := known.pop(layer, 0.0)):
+            balance(layer, arriving[0], rate)
 
-    handles = [layer.register_forward_pre_hook(see) for layer in left]
+    handles = [layer.register_forward_pre_hook(see) for layer in known]
     try:
         yield
     finally:
@@ -95,7 +94,7 @@ def balance(layer: Neuron, current: Tensor, rate: float) -> None:
     some = computed(current)[:, :SAMPLES].movedim(2, -1).contiguous().movedim(-1, 2)  # channels last, as it was
 
     def scale(power: float) -> None:
-        layer.threshold = given * torch.tensor(power, dtype=torch.float64).exp().to(given)
+        layer.threshold = given * math.exp(power)
 
     def rate_at(power: float) -> float:
         scale(power)
