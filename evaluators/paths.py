@@ -4,11 +4,13 @@
 option of a blank is drawn once (Chu et al., FairNAS, ICCV 2021: there with as many paths a step as options).
 ``balanced``: every family of a blank's options alike, then an option of it. Options of a family share their kernel, so
 under ``uniform`` an identity, a family of its own, is trained with what follows far more seldom than it should.
-``dense``: uniform without a blank's least option, where others are left to choose among: cells in which every edge is
-there. ``sandwich``: the smallest, the largest and random ones between (Yu & Huang, ICCV 2019). Under all but ``fair`` a
-space's usual values come as often as it says.
+``dense``: uniform without a blank's least option, where others are left to choose among, and seldom an identity beside
+one kind of operation: cells in which every edge is there, and nearly all of them compute. ``sandwich``: the smallest,
+the largest and random ones between (Yu & Huang, ICCV 2019). Under all but ``fair`` a space's usual values come as often
+as it says.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +21,7 @@ from spaces.errors import SpaceError
 from spaces.space import Space
 
 MANY = 1000
+SELDOM = 0.1
 Rule = Callable[[Space, int, np.random.Generator], Iterator[list[Candidate]]]
 
 
@@ -51,20 +54,32 @@ def balanced(space: Space, paths: int, rng: np.random.Generator) -> Iterator[lis
 
 
 def dense(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
-    """For every step, ``paths`` independent draws; the first of three options or more only where it is usual."""
-    options = {
-        name: distribution.choices
-        for name, distribution in space.blanks.items()
-        if isinstance(distribution, CategoricalDistribution)
-        and len(distribution.choices) > 2
-        and space.usual.get(name) != distribution.choices[0]
-    }
+    """For every step, ``paths`` independent draws; the first of three options or more only where it is usual.
+
+    Where the others are a family and options beside it, each alone in its own, as a cell's identity is beside its
+    convolutions, these come in but ``SELDOM`` of the draws: a supernet of many identities ranks what is deep too low.
+    """
+    options: dict[str, tuple[Value, list[Value]]] = {}
+    beside: dict[str, tuple[list[Value], list[Value]]] = {}
+    for name, distribution in space.blanks.items():
+        if not isinstance(distribution, CategoricalDistribution) or len(distribution.choices) < 3:
+            continue
+        least, *more = distribution.choices
+        members = Counter(map(space.family, more))
+        alone = [value for value in more if members[space.family(value)] == 1]
+        if alone and len(members) - len(alone) == 1 and name not in space.usual:
+            beside[name] = alone, [value for value in more if value not in alone]
+        elif space.usual.get(name) != least:
+            options[name] = least, more
 
     def redrawn(candidate: Candidate) -> Candidate:
         values = dict(candidate)
-        for name, (least, *more) in options.items():
+        for name, (least, more) in options.items():
             if values[name] == least:
                 values[name] = more[int(rng.integers(len(more)))]
+        for name, (alone, family) in beside.items():
+            drawn = alone if rng.random() < SELDOM else family
+            values[name] = drawn[int(rng.integers(len(drawn)))]
         return Candidate(values)
 
     while True:

@@ -115,6 +115,24 @@ def test_dense_leaves_out_the_least_option_where_others_are_left():
     assert shares["norm"] == pytest.approx({"tdbn": 7 / 8, "tebn": 1 / 8}, abs=0.02)
 
 
+def test_dense_seldom_draws_an_identity_beside_one_kind_of_operation():
+    blanks = {
+        "edge": CategoricalDistribution(("none", "skip", "conv_1", "conv_2", "conv_3")),
+        "kinds": CategoricalDistribution(("none", "skip", "conv_1", "conv_2", "pool_1", "pool_2")),
+        "usual": CategoricalDistribution(("none", "skip", "conv_1", "conv_2")),
+    }
+    family = lambda value: value.split("_")[0]  # noqa: E731
+    usual = {"usual": "skip"}
+    space = Space(name="any", about="", blanks=blanks, usual=usual, family=family, timesteps=1, build=None)
+    draws = [candidate for (candidate,) in islice(PATH_RULES["dense"](space, 1, numpy_generator(0)), 6000)]
+    shares = {
+        name: {value: count / 6000 for value, count in Counter(draw[name] for draw in draws).items()} for name in blanks
+    }
+    assert shares["edge"] == pytest.approx({"skip": 0.1} | {f"conv_{k}": 0.3 for k in (1, 2, 3)}, abs=0.02)
+    assert shares["kinds"] == pytest.approx(dict.fromkeys(blanks["kinds"].choices[1:], 0.2), abs=0.02)
+    assert shares["usual"]["skip"] > 0.75
+
+
 def flawed(space, reason):
     """The space, with candidates that are no networks."""
     return replace(space, flaw=reason)
