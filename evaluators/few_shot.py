@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from optuna.distributions import CategoricalDistribution
 from torch import nn
 
+from evaluators.ensemble import members
 from evaluators.prefix import Key
 from spaces.candidate import Candidate, Value
 from spaces.errors import OptionError, unknown
@@ -62,7 +63,8 @@ class FewShot(nn.Module):
 
 
 def supernet_of(supernet: nn.Module, candidate: Candidate) -> nn.Module:
-    """The supernet that a candidate has its weights from: the one there is, or its own of several."""
+    """The supernet that a candidate has its weights from: the one there is, its own of several, an ensemble's first."""
+    supernet = members(supernet)[0]
     return supernet.supernets[supernet.number(candidate)] if isinstance(supernet, FewShot) else supernet
 
 

@@ -21,6 +21,7 @@ class Recipe:
         norm_scale, head_gain, identity: initial values, see ``initialise``.
         few_shot, few_shot_epochs: a blank of which each family of values has a supernet of its own, and the passes over
             the training split that it is trained on for; None: one supernet for all.
+        supernets: how many are trained, each under a seed of its own; a candidate's score is the mean over them.
         recalibration_samples: training samples for the BN statistics of a candidate; 0 keeps the supernet's mixture.
         threshold_balancing: a candidate's neurons are made to fire as often as the supernet's, see ``balance``.
     """
@@ -34,6 +35,7 @@ class Recipe:
     identity: bool = True
     few_shot: str | None = None
     few_shot_epochs: int = 0
+    supernets: int = 1
     recalibration_samples: int = 128
     threshold_balancing: bool = False
 

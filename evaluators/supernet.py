@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
@@ -12,11 +12,12 @@ from torch import nn
 from evaluators.balance import add_rates, gathering, keep_rates
 from evaluators.checkpoint import Place
 from evaluators.energy import energy_nj
+from evaluators.ensemble import Ensemble, mean_score, member_seed, members
 from evaluators.evaluation import Evaluation, recalibrate
 from evaluators.few_shot import FewShot, key_of, supernet_of
 from evaluators.paths import PATH_RULES, sound, within
 from evaluators.precision import autocast
-from evaluators.prefix import PrefixCache, evaluate_from
+from evaluators.prefix import Key, PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
 from evaluators.setting import Recipe, Setting
 from evaluators.tasks.task import batch_count
@@ -62,15 +63,39 @@ def train_supernet(
     on_step: Callable[[int, int], None] = lambda done, total: None,
     workers: Workers = ALONE,
 ) -> tuple[nn.Module, list[Epoch]]:
-    """Trains a supernet on the paths that the recipe's sampling rule draws; or several of them, see ``few_shot``.
+    """Trains a supernet on the paths that the recipe's sampling rule draws; or an ``Ensemble`` of them.
 
     Raises:
         TrainingError: the loss is not finite.
     """
+    count, places = setting.recipe.supernets, checkpoints(checkpoint, setting)
+    trained, curve = [], []
+    each = len(places) // count
+    for number in range(count):
+
+        def tell(done: int, total: int, number: int = number) -> None:
+            on_step(number * total + done, count * total)
+
+        one = replace(setting, seed=member_seed(setting.seed, number))
+        kept = places[number * each : (number + 1) * each]
+        network, epochs = _train_one(one, kept, match=match, on_step=tell, workers=workers)
+        trained.append(network)
+        curve += [replace(epoch, epoch=len(curve) + epoch.epoch) for epoch in epochs]
+    return (trained[0] if count == 1 else Ensemble(trained)), curve
+
+
+def _train_one(
+    setting: Setting,
+    places: Sequence[Place | None],
+    *,
+    match: str,
+    on_step: Callable[[int, int], None],
+    workers: Workers,
+) -> tuple[nn.Module, list[Epoch]]:
+    """Trains one supernet, and from it each of several where the recipe is few-shot; ``places`` keep them."""
     space, recipe, plan = setting.space, setting.recipe, setting.recipe.plan
     groups = recipe.families(space)
     on = replace(plan, epochs=recipe.few_shot_epochs)  # of each of several
-    places = checkpoints(checkpoint, setting)
     steps = batch_count(setting.task.train, plan.batch_size, drop_last=True)
     total = steps * (plan.epochs + len(groups) * on.epochs)
 
@@ -132,18 +157,24 @@ def measure_rates(setting: Setting, supernet: nn.Module) -> None:
 def new_supernet(setting: Setting) -> nn.Module:
     """A supernet, or several, as ``train_supernet`` returns them, with whatever weights."""
     space, recipe = setting.space, setting.recipe
-    made = [space.network(setting.task.spec, entangled=recipe.entangled) for _ in recipe.families(space) or [None]]
-    supernet = FewShot(space, recipe.few_shot, made) if recipe.few_shot else made[0]
+
+    def one() -> nn.Module:
+        made = [space.network(setting.task.spec, entangled=recipe.entangled) for _ in recipe.families(space) or [None]]
+        return FewShot(space, recipe.few_shot, made) if recipe.few_shot else made[0]
+
+    supernet = one() if recipe.supernets == 1 else Ensemble([one() for _ in range(recipe.supernets)])
     if recipe.threshold_balancing:
         add_rates(supernet)
     return supernet
 
 
 def checkpoints(checkpoint: Place | None, setting: Setting) -> list[Place | None]:
-    """Where the supernet's training is kept, and then that of each of several, beside it."""
-    count = len(setting.recipe.families(setting.space))
-    beside = [None if checkpoint is None else type(checkpoint)(f"{checkpoint}-{number}") for number in range(count)]
-    return [checkpoint, *beside]
+    """Where the supernet's training is kept and, beside it, that of each of several; an ensemble's members in turn."""
+    recipe = setting.recipe
+    firsts = ["", *(f"-member{number}" for number in range(1, recipe.supernets))]
+    beside = ["", *(f"-{number}" for number in range(len(recipe.families(setting.space))))]
+    ends = [first + end for first in firsts for end in beside]
+    return [None if checkpoint is None else type(checkpoint)(f"{checkpoint}{end}") for end in ends]
 
 
 def score_from_supernet(
@@ -162,8 +193,30 @@ def score_from_supernet(
     raises is a failed outcome with its traceback. A cache, of this supernet and setting alone, saves computing again
     what candidates have in common; the score is the same to the bit. ``hopeless`` is asked after an eighth, a quarter
     and half of the samples, with the score on these, how many they are, and how many there are in all; a candidate for
-    which it gives a reason is ``pruned`` for it, with the score that it had.
+    which it gives a reason is ``pruned`` for it, with the score that it had. In an ensemble none is asked for, as
+    the mean over its supernets is not known before the last.
     """
+    supernets = members(supernet)
+    if len(supernets) > 1:
+        return mean_score(
+            [
+                _score_from_one(setting, one, candidate, cache=cache, root=(number,))
+                for number, one in enumerate(supernets)
+            ]
+        )
+    return _score_from_one(setting, supernet, candidate, cache=cache, hopeless=hopeless)
+
+
+def _score_from_one(
+    setting: Setting,
+    supernet: nn.Module,
+    candidate: Candidate,
+    *,
+    cache: PrefixCache | None,
+    root: Key = (),
+    hopeless: Callable[[Score, int, int], str] | None = None,
+) -> Score:
+    """``score_from_supernet`` out of one supernet; ``root`` tells its beginnings from those of others in the cache."""
     start = time.perf_counter()
     total, reason = len(setting.task.validation), ""
     if flaw := setting.space.flaw(candidate):
@@ -178,7 +231,7 @@ def score_from_supernet(
     try:
         network = inherited(setting, supernet, candidate)
         stops = stop if hopeless else None
-        evaluation = evaluate_inherited(setting, supernet, candidate, network, cache=cache, stop=stops)
+        evaluation = evaluate_inherited(setting, supernet, candidate, network, cache=cache, root=root, stop=stops)
     except NOT_THE_CANDIDATES_FAULT:
         raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
@@ -205,6 +258,7 @@ def evaluate_inherited(
     network: nn.Module,
     *,
     cache: PrefixCache | None = None,
+    root: Key = (),
     stop: Callable[[Evaluation], bool] | None = None,
 ) -> Evaluation:
     """What the ``inherited`` network of a candidate does on the validation split, with BN statistics of its own."""
@@ -218,7 +272,7 @@ def evaluate_inherited(
         recalibration_samples=setting.recipe.recalibration_samples,
         seed=setting.seed,
         cache=cache,
-        root=key_of(supernet, candidate),
+        root=(*root, *key_of(supernet, candidate)),
         precision=setting.recipe.plan.precision,
         device=setting.device,
         stop=stop,

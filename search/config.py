@@ -60,6 +60,7 @@ class Config:
     supernet_epochs: int = 10
     few_shot: str | None = None
     few_shot_epochs: int = 10
+    supernets: int = 1
     path_rule: str = "balanced"
     paths: int = 1
     time_schedule: str = "1:0.8"
@@ -203,6 +204,7 @@ OF_A_SUPERNET = (
     "supernet_epochs",
     "few_shot",
     "few_shot_epochs",
+    "supernets",
     "path_rule",
     "paths",
     "time_schedule",
@@ -220,6 +222,7 @@ RANGES = {
     "floor": (0, 1),
     "supernet_epochs": (1, 10**6),
     "few_shot_epochs": (1, 10**6),
+    "supernets": (1, 64),
     "paths": (1, 64),
     "batch_size": (2, 10**6),
     "recalibration_samples": (0, 10**9),

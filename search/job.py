@@ -69,6 +69,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         identity=config.kernel_init == "identity",
         few_shot=config.few_shot,
         few_shot_epochs=config.few_shot_epochs,
+        supernets=config.supernets,
         recalibration_samples=config.recalibration_samples,
         threshold_balancing=config.threshold_balancing,
     )

@@ -266,9 +266,15 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(supernet, "few_shot_epochs", "passes that each of these is trained on for", int)
     add(
         supernet,
+        "supernets",
+        "train so many, each from other weights; a candidate's score is the mean over them, and none is raced",
+        int,
+    )
+    add(
+        supernet,
         "path_rule",
         "paths a step trains: balanced (kinds of operation alike), uniform, dense (without the least of three options "
-        "or more), fair (every option once a round), sandwich (smallest, largest, random)",
+        "or more, seldom an identity), fair (every option once a round), sandwich (smallest, largest, random)",
     )
     add(supernet, "paths", "paths a step, their gradients averaged", int)
     add(

@@ -36,7 +36,7 @@ OPTIONS = {
     "proxies": [
         *["TABLE", "--supernet", "--candidates", "3", "--processes", "2"],
         *["--", "--space", "spikenas-bench", "--few-shot", "op_e03", "--few-shot-epochs", "1", *TINY],
-        "DATA",
+        *["--supernets", "2", "DATA"],
     ],
     "pruned": ["--repeats", "1", "--size", "8", "--batch", "2", "--", "--width", "8", "--timesteps", "2"],
     "ranking": [

@@ -332,8 +332,8 @@ def test_a_search_for_separability(data, tmp_path, whole, capsys):
 
 @pytest.mark.parametrize(
     "options",
-    [["--few-shot", "slot1", "--few-shot-epochs", "2"], ["--threshold-balancing"]],
-    ids=["several supernets", "balanced thresholds"],
+    [["--few-shot", "slot1", "--few-shot-epochs", "2"], ["--supernets", "2"], ["--threshold-balancing"]],
+    ids=["several supernets", "an ensemble", "balanced thresholds"],
 )
 def test_a_supernet_with_more_than_weights(data, tmp_path, whole, options):
     """It is read again after a kill, and a worker that it is sent to scores as it does here."""

@@ -20,6 +20,7 @@ from functools import cache, partial
 from itertools import islice
 from multiprocessing import parent_process
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from processes import processes
 from torch import nn
 
 from evaluators.checkpoint import drop, load_weights, own_tensors, read_tensors, save_tensors
+from evaluators.ensemble import members
 from evaluators.proxies import PROXIES, score_by_proxies
 from evaluators.supernet import checkpoints, evaluate_inherited, inherited, new_supernet, score_of, train_supernet
 from evaluators.table import read_table
@@ -103,13 +105,19 @@ def look(candidate: Candidate, *, place: Path | None) -> tuple[Mapping[str, floa
         looked = score_by_proxies(here.setting, candidate, supernet=supernet)
         seen |= {name: looked.figure(name) for name in (*PROXIES, *COUNTS)}
     if supernet is not None:
-        network = inherited(here.setting, supernet, candidate)
-        found = evaluate_inherited(here.setting, supernet, candidate, network)
-        scored = score_of(here.setting, candidate, network, found, fidelity="supernet", seconds=0.0)
-        columns_of = ("accuracy", SEPARABILITY, *COUNTS)
-        seen |= {name: scored.figure(name) or 0.0 for name in columns_of}  # a silent one has none
-        seen["sops by rate"] = found.counts.sops_by_rate / found.counts.samples  # as the table has them
+        each = [scored(here, one, candidate) for one in members(supernet)]
+        seen |= {name: fmean(figures[name] for figures in each) for name in each[0]}
     return seen | dict(here.setting.space.features(candidate)), time.perf_counter() - start
+
+
+def scored(here: Bench, supernet: nn.Module, candidate: Candidate) -> dict[str, float]:
+    """A candidate's figures out of one supernet."""
+    network = inherited(here.setting, supernet, candidate)
+    found = evaluate_inherited(here.setting, supernet, candidate, network)
+    score = score_of(here.setting, candidate, network, found, fidelity="supernet", seconds=0.0)
+    by_rate = found.counts.sops_by_rate / found.counts.samples  # as the table has them
+    names = ("accuracy", SEPARABILITY, *COUNTS)
+    return {name: score.figure(name) or 0.0 for name in names} | {"sops by rate": by_rate}  # a silent one has none
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -38,11 +38,17 @@ def test_same_seed_same_weights_other_seed_others(setting):
 
 
 @pytest.mark.parametrize(
-    ("few_shot", "of", "step"),
-    [*[(None, 12, step) for step in (1, 6, 7, 11, 12)], *[("slot1", 30, step) for step in (3, 12, 13, 18, 25, 30)]],
+    ("few_shot", "supernets", "of", "step"),
+    [
+        *[(None, 1, 12, step) for step in (1, 6, 7, 11, 12)],
+        *[("slot1", 1, 30, step) for step in (3, 12, 13, 18, 25, 30)],
+        *[(None, 3, 36, step) for step in (6, 12, 13, 24, 35)],
+        *[("slot1", 2, 60, step) for step in (30, 47)],
+    ],
 )
-def test_killed_at_any_step_and_resumed_gives_the_same_weights(setting, tmp_path, few_shot, of, step):
-    setting = replace(setting, recipe=replace(setting.recipe, few_shot=few_shot, few_shot_epochs=1))
+def test_killed_at_any_step_and_resumed_gives_the_same_weights(setting, tmp_path, few_shot, supernets, of, step):
+    recipe = replace(setting.recipe, few_shot=few_shot, few_shot_epochs=1, supernets=supernets)
+    setting = replace(setting, recipe=recipe)
     uninterrupted, curve = train_supernet(setting)
 
     def kill(done, total):
