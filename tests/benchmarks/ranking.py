@@ -113,7 +113,7 @@ class Bench:
                 row = {"scores": {key: score_both(setting, supernet, c) for key, c in self.candidates.items()}}
                 recipe = setting.recipe
                 share = 1 + len(recipe.families(self.space)) * recipe.few_shot_epochs / recipe.plan.epochs
-                row["cost"] = recipe.plan.cost(self.space.timesteps) * recipe.paths * share
+                row["cost"] = recipe.plan.cost(self.space.timesteps) * recipe.paths * share * recipe.supernets
             else:
                 row = adapt(setting, supernet, self.candidates[job.candidate], epochs=job.epochs)
         return row | {"seconds": time.perf_counter() - start}
