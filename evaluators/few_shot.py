@@ -31,15 +31,13 @@ def families(space: Space, blank: str) -> list[list[Value]]:
     }
     if blank not in choices:
         raise OptionError(f"--few-shot: {unknown(f'choice of space {space.name!r}', blank, choices)}")
-    groups: dict[Value, list[Value]] = {}
-    for value in choices[blank]:
-        groups.setdefault(space.family(value), []).append(value)
+    groups = space.families(choices[blank])
     if len(groups) < 2:
         raise OptionError(
             f"--few-shot {blank}: its options are all of one kind of operation, so there is nothing to tell apart; "
             "give another blank, or drop it"
         )
-    return list(groups.values())
+    return groups
 
 
 class FewShot(nn.Module):

@@ -10,7 +10,6 @@ the largest and random ones between (Yu & Huang, ICCV 2019). Under all but ``fai
 as it says.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -33,13 +32,11 @@ def uniform(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list
 
 def balanced(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[Candidate]]:
     """For every step, ``paths`` independent draws: a usual value, or else a family and then an option of it."""
-    families: dict[str, list[list[Value]]] = {}
-    for name, distribution in space.blanks.items():
-        if isinstance(distribution, CategoricalDistribution):
-            groups: dict[Value, list[Value]] = {}
-            for choice in distribution.choices:
-                groups.setdefault(space.family(choice), []).append(choice)
-            families[name] = list(groups.values())
+    families = {
+        name: space.families(distribution.choices)
+        for name, distribution in space.blanks.items()
+        if isinstance(distribution, CategoricalDistribution)
+    }
 
     def redrawn(candidate: Candidate) -> Candidate:
         values = dict(candidate)
@@ -65,10 +62,11 @@ def dense(space: Space, paths: int, rng: np.random.Generator) -> Iterator[list[C
         if not isinstance(distribution, CategoricalDistribution) or len(distribution.choices) < 3:
             continue
         least, *more = distribution.choices
-        members = Counter(map(space.family, more))
-        alone = [value for value in more if members[space.family(value)] == 1]
-        if alone and len(members) - len(alone) == 1 and name not in space.usual:
-            beside[name] = alone, [value for value in more if value not in alone]
+        groups = space.families(more)
+        alone = [group[0] for group in groups if len(group) == 1]
+        several = [group for group in groups if len(group) > 1]
+        if alone and len(several) == 1 and name not in space.usual:
+            beside[name] = alone, several[0]
         elif space.usual.get(name) != least:
             options[name] = least, more
 

@@ -1,7 +1,7 @@
 """Space: named blanks with Optuna's distributions, and how a network is built from a filling of them."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
@@ -144,6 +144,13 @@ class Space:
         """The values of a blank, least first as the space lists them; None where it is continuous."""
         distribution = self.blanks[blank]
         return None if math.isinf(_levels(distribution)) else _values(distribution)
+
+    def families(self, values: Iterable[Value]) -> list[list[Value]]:
+        """Values of a categorical blank by family, both in the order given."""
+        groups: dict[Value, list[Value]] = {}
+        for value in values:
+            groups.setdefault(self.family(value), []).append(value)
+        return list(groups.values())
 
     @property
     def smallest(self) -> Candidate:

@@ -1,4 +1,7 @@
-"""Few-shot supernets: each family of a blank's values is trained and scored with weights that no other has touched."""
+"""Several supernets: few-shot ones, each of one family of a blank, and ensembles, whose scores are means.
+
+A family is trained and scored with weights that no other has touched; a member is the supernet of its own seed.
+"""
 
 from dataclasses import replace
 
@@ -6,11 +9,14 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from evaluators.checkpoint import own_tensors
+from evaluators.checkpoint import load_weights, own_tensors
+from evaluators.ensemble import Ensemble, mean_score, member_seed, members
 from evaluators.few_shot import FewShot, families, supernet_of
 from evaluators.paths import within
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import new_supernet, score_from_supernet, train_supernet
+from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet
+from search.config import Config
+from spaces.candidate import Score
 from spaces.errors import OptionError, SpaceError
 from spaces.seeds import numpy_generator
 
@@ -25,6 +31,22 @@ def few(setting):
 @pytest.fixture(scope="module")
 def trained(few):
     return train_supernet(few)
+
+
+@pytest.fixture(scope="module")
+def three(setting):
+    recipe = replace(setting.recipe, supernets=3, head_gain=8.0)  # so that readouts have something to say
+    return replace(setting, recipe=recipe, separable=True)
+
+
+@pytest.fixture(scope="module")
+def ensemble(three):
+    return train_supernet(three)
+
+
+def alone(three, number):
+    """How a member would be trained if it were the only one."""
+    return replace(three, seed=member_seed(three.seed, number), recipe=replace(three.recipe, supernets=1))
 
 
 def tensors(network):
@@ -118,3 +140,62 @@ def test_a_blank_that_tells_nothing_apart_is_named(setting, blank, says):
     space = replace(setting.space, blanks={**setting.space.blanks, **more})
     with pytest.raises(OptionError, match=says):
         families(space, blank)
+
+
+def test_members_are_the_supernets_of_their_seeds_and_the_first_is_the_runs_own(three, ensemble):
+    ensemble, curve = ensemble
+    assert isinstance(ensemble, Ensemble)
+    each = [train_supernet(alone(three, number)) for number in range(3)]
+    assert member_seed(three.seed, 0) == three.seed
+    assert [equal(tensors(one), tensors(other)) for one, (other, _) in zip(members(ensemble), each, strict=True)] == [
+        True
+    ] * 3
+    assert not equal(tensors(each[0][0]), tensors(each[1][0]))
+    assert [epoch.loss for epoch in curve] == [epoch.loss for _, epochs in each for epoch in epochs]
+    assert [epoch.epoch for epoch in curve] == list(range(1, len(curve) + 1))
+
+
+def test_a_score_is_the_mean_over_the_members_and_no_cache_or_judge_changes_it(three, ensemble):
+    ensemble, cache = ensemble[0], PrefixCache(64)
+    for candidate in candidates(three, 12):
+        score = score_from_supernet(three, ensemble, candidate)
+        each = [score_from_supernet(three, one, candidate) for one in members(ensemble)]
+        assert all(one.state == "ok" for one in each)
+        for name in ("accuracy", "spikes", "energy_nj", "sops", "separability"):
+            assert score.figure(name) == pytest.approx(sum(one.figure(name) for one in each) / 3, rel=1e-12)
+        assert (score.state, score.parameters, score.timesteps) == ("ok", each[0].parameters, each[0].timesteps)
+        asked = []
+        judged = score_from_supernet(
+            three, ensemble, candidate, cache=cache, hopeless=lambda *seen, asked=asked: asked.append(seen) or "bad"
+        )
+        assert timeless(judged) == timeless(score)
+        assert not asked
+        assert supernet_of(ensemble, candidate) is members(ensemble)[0]
+    assert cache.held > 0
+
+
+def test_one_failure_or_silence_is_the_whole_candidates():
+    ok = Score(state="ok", fidelity="supernet", accuracy=0.5, spikes=1.0, energy_nj=1.0, sops=1.0, macs=1.0, seconds=1)
+    silent = replace(ok, state="infeasible", error="silent", accuracy=0.1)
+    failed = Score(state="failed", fidelity="supernet", error="NaN", seconds=1.0)
+    assert mean_score([ok, silent, ok]) == replace(silent, seconds=3.0)
+    assert mean_score([ok, silent, failed]) == replace(failed, seconds=3.0)
+
+
+def test_a_new_ensemble_takes_the_weights_of_a_trained_one(three, ensemble):
+    new = new_supernet(three)
+    load_weights(new, tensors(ensemble[0]))
+    assert equal(tensors(new), tensors(ensemble[0]))
+
+
+@pytest.mark.parametrize("few_shot", [None, "slot1"])
+def test_every_training_has_a_place_of_its_own(three, tmp_path, few_shot):
+    one = replace(three, recipe=replace(three.recipe, few_shot=few_shot))
+    places = checkpoints(tmp_path / "supernet.safetensors", one)
+    assert len(set(places)) == len(places) == 3 * (1 if few_shot is None else 4)
+    assert places[0] == tmp_path / "supernet.safetensors"
+
+
+def test_none_is_no_number_of_supernets():
+    with pytest.raises(OptionError, match="--supernets 0"):
+        Config(supernets=0)
