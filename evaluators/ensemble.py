@@ -1,5 +1,7 @@
 """Several supernets of one recipe, and a candidate's score as the mean of what it has in each of them.
 
+(But for its separability, which is that of their rates side by side: ``evaluators.separability``.)
+
 How a supernet ranks depends on its first weights, on the paths that it was trained on and their order. These differ
 from seed to seed, what candidates are worth does not, and so a mean over supernets is steadier than any of them (as
 ensembles of networks are: Dietterich, Ensemble methods in machine learning, MCS 2000).
@@ -44,5 +46,4 @@ def mean_score(scores: Sequence[Score]) -> Score:
             if score.state == state:
                 return replace(score, seconds=seconds)
     means = {name: fmean(getattr(score, name) for score in scores) for name in MEASURED}
-    columns = {name: fmean(score.columns[name] for score in scores) for name in first.columns}
-    return replace(first, **means, columns=columns, seconds=seconds)
+    return replace(first, **means, seconds=seconds)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.counting import Counts, LayerCount, counting
-from evaluators.separability import reading
+from evaluators.separability import Readings, reading, side_by_side
 from evaluators.tasks.task import Split, Task, batches
 from spaces.batch_norm import batch_norm
 from spaces.layers import Norm
@@ -29,14 +29,19 @@ class Evaluation:
         counts: exact totals; empty where a readout is not finite.
         silent: no readout neuron fired for any sample.
         finite: no readout was NaN or infinite.
-        separability: see ``evaluators.separability``; None unless asked for.
+        readings: what its readout was given, see ``evaluators.separability``; None unless asked for.
     """
 
     accuracy: float
     counts: Counts
     silent: bool
     finite: bool
-    separability: float | None = None
+    readings: Readings | None = None
+
+    @property
+    def separability(self) -> float | None:
+        """How well the classes can be told from the readings; None without them."""
+        return None if self.readings is None else side_by_side([self.readings])
 
 
 class Answers:
@@ -85,7 +90,7 @@ def evaluation_batch(device: str, precision: str = "fp32") -> int:
 
 @torch.no_grad()
 def evaluate(network: Network, task: Task, split: Split, *, device: str = "cpu", separable: bool = False) -> Evaluation:
-    """Runs a candidate's network over a split in inference mode; ``separable`` asks for its separability, too."""
+    """Runs a candidate's network over a split in inference mode; ``separable`` asks for its readings, too."""
     network.eval()
     answers = Answers(device)
     with counting(network) as counter, reading(network, wanted=separable) as rates:
@@ -93,7 +98,7 @@ def evaluate(network: Network, task: Task, split: Split, *, device: str = "cpu",
             answers.add(network(images), labels)
             rates.close(labels)
     found = answers.evaluation(counter.counts().layers if answers.finite else ())
-    return replace(found, separability=rates.separability() if answers.finite else None)
+    return replace(found, readings=rates.readings() if answers.finite else None)
 
 
 @torch.no_grad()

@@ -143,7 +143,7 @@ def evaluate_from(
         device: where to run.
         stop: shown what was found after an eighth, a quarter and half of the samples, which come in a seeded order;
             true ends the evaluation there, and keeps nothing.
-        separable: whether the separability is wanted, which an evaluation that ends early does not have.
+        separable: whether the readings are wanted, which an evaluation that ends early does not have.
     """
     parts = segments(network, candidate, root)
     start = cache.longest([part.key for part in parts[:-1]])
@@ -202,7 +202,7 @@ def evaluate_from(
                 for seen, layers in counted.items()
             }
             cache.keep(part.key, Beginning(*made[part.key], seen_labels, counted=both))
-    return replace(found, separability=rates.separability())
+    return replace(found, readings=rates.readings())
 
 
 def _forget_what_is_too_large(made: dict[Key, tuple[list, list]], cache: PrefixCache, times: float) -> None:

@@ -5,10 +5,14 @@ some thousand samples is a coarse figure. What its neurons have to say to a read
 training: the firing rates that arrive at the readout are regressed on the classes, and the predicted R squared is the
 share of the classes' variance that this explains in samples left out of it (PRESS: Allen, The relationship between
 variable selection and data augmentation, Technometrics 1974; ridge regression: Hoerl & Kennard, Technometrics 1970).
+
+A candidate of an ensemble has as many networks, and its readout sees the rates of all of them side by side: together
+they are one network that is as many times as wide.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +53,19 @@ def separability(rates: Tensor, labels: Tensor) -> float:
     return max(found)
 
 
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """What a readout was given: the firing rates [n, d] of samples with ``labels`` [n]."""
+
+    rates: Tensor
+    labels: Tensor
+
+
+def side_by_side(readings: Sequence[Readings]) -> float:
+    """Separability of the same samples, in the same order, for a readout that sees the rates of several networks."""
+    return separability(torch.cat([one.rates for one in readings], dim=1), readings[0].labels)
+
+
 class Rates:
     """Firing rates that arrive at a network's readout.
 
@@ -72,9 +89,9 @@ class Rates:
             self._labels.append(labels)
             self._now = []
 
-    def separability(self) -> float | None:
-        """Of all batches; None where nothing was gathered."""
-        return separability(torch.cat(self.gathered).cpu(), torch.cat(self._labels).cpu()) if self.gathered else None
+    def readings(self) -> Readings | None:
+        """Those of all batches; None where nothing was gathered."""
+        return Readings(torch.cat(self.gathered).cpu(), torch.cat(self._labels).cpu()) if self.gathered else None
 
 
 @contextmanager

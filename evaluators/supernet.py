@@ -19,6 +19,7 @@ from evaluators.paths import PATH_RULES, sound, within
 from evaluators.precision import autocast
 from evaluators.prefix import Key, PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
+from evaluators.separability import Readings, side_by_side
 from evaluators.setting import Recipe, Setting
 from evaluators.tasks.task import batch_count
 from evaluators.training import Epoch, Plan, fit
@@ -197,14 +198,18 @@ def score_from_supernet(
     the mean over its supernets is not known before the last.
     """
     supernets = members(supernet)
-    if len(supernets) > 1:
-        return mean_score(
-            [
-                _score_from_one(setting, one, candidate, cache=cache, root=(number,))
-                for number, one in enumerate(supernets)
-            ]
-        )
-    return _score_from_one(setting, supernet, candidate, cache=cache, hopeless=hopeless)
+    if len(supernets) == 1:
+        return _score_from_one(setting, supernet, candidate, cache=cache, hopeless=hopeless)
+    readings: list[Readings] = []
+    score = mean_score(
+        [
+            _score_from_one(setting, one, candidate, cache=cache, root=(number,), readings=readings)
+            for number, one in enumerate(supernets)
+        ]
+    )
+    if score.state != "ok" or not readings:
+        return score
+    return replace(score, columns={SEPARABILITY: side_by_side(readings)})
 
 
 def _score_from_one(
@@ -215,8 +220,12 @@ def _score_from_one(
     cache: PrefixCache | None,
     root: Key = (),
     hopeless: Callable[[Score, int, int], str] | None = None,
+    readings: list[Readings] | None = None,
 ) -> Score:
-    """``score_from_supernet`` out of one supernet; ``root`` tells its beginnings from those of others in the cache."""
+    """``score_from_supernet`` out of one supernet, with a separability of its own, or else with ``readings`` to add to.
+
+    ``root`` tells its beginnings from those of others in the cache.
+    """
     start = time.perf_counter()
     total, reason = len(setting.task.validation), ""
     if flaw := setting.space.flaw(candidate):
@@ -236,6 +245,9 @@ def _score_from_one(
         raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
+    if readings is not None and evaluation.readings is not None:
+        readings.append(evaluation.readings)
+        evaluation = replace(evaluation, readings=None)
     score = score_of(setting, candidate, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
     return replace(score, state="pruned", error=reason) if reason else score
 
@@ -313,7 +325,7 @@ def score_of(
         macs=counts.mean("macs"),
         parameters=count_parameters(network) - sum(total - kept for kept, total in kept_of(network).values()),
         timesteps=setting.space.steps(candidate),
-        columns={} if evaluation.separability is None else {SEPARABILITY: evaluation.separability},
+        columns={} if (told := evaluation.separability) is None else {SEPARABILITY: told},
         seconds=seconds,
         error=SILENT if evaluation.silent else "",
     )

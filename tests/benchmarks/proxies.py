@@ -20,7 +20,6 @@ from functools import cache, partial
 from itertools import islice
 from multiprocessing import parent_process
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -29,9 +28,8 @@ from processes import processes
 from torch import nn
 
 from evaluators.checkpoint import drop, load_weights, own_tensors, read_tensors, save_tensors
-from evaluators.ensemble import members
 from evaluators.proxies import PROXIES, score_by_proxies
-from evaluators.supernet import checkpoints, evaluate_inherited, inherited, new_supernet, score_of, train_supernet
+from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet
 from evaluators.table import read_table
 from evaluators.workers import Workers, in_parts
 from results.folder import match_hash
@@ -42,6 +40,7 @@ from spaces.files import write_atomic
 from spaces.seeds import numpy_generator
 
 COUNTS = ("spikes", "sops", "macs", "parameters")
+SCORED = ("accuracy", SEPARABILITY, *COUNTS)
 
 
 class Bench:
@@ -105,19 +104,9 @@ def look(candidate: Candidate, *, place: Path | None) -> tuple[Mapping[str, floa
         looked = score_by_proxies(here.setting, candidate, supernet=supernet)
         seen |= {name: looked.figure(name) for name in (*PROXIES, *COUNTS)}
     if supernet is not None:
-        each = [scored(here, one, candidate) for one in members(supernet)]
-        seen |= {name: fmean(figures[name] for figures in each) for name in each[0]}
+        score = score_from_supernet(here.setting, supernet, candidate)
+        seen |= {name: score.figure(name) or 0.0 for name in SCORED}  # a silent one has none
     return seen | dict(here.setting.space.features(candidate)), time.perf_counter() - start
-
-
-def scored(here: Bench, supernet: nn.Module, candidate: Candidate) -> dict[str, float]:
-    """A candidate's figures out of one supernet."""
-    network = inherited(here.setting, supernet, candidate)
-    found = evaluate_inherited(here.setting, supernet, candidate, network)
-    score = score_of(here.setting, candidate, network, found, fidelity="supernet", seconds=0.0)
-    by_rate = found.counts.sops_by_rate / found.counts.samples  # as the table has them
-    names = ("accuracy", SEPARABILITY, *COUNTS)
-    return {name: score.figure(name) or 0.0 for name in names} | {"sops by rate": by_rate}  # a silent one has none
 
 
 def command_line() -> argparse.ArgumentParser:

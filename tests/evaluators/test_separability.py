@@ -101,6 +101,7 @@ def test_every_space_has_rates_at_its_readout(name):
         for size in (2, 3):
             network(torch.rand(size, 1, 16, 16))
             rates.close(torch.arange(size))
-    assert rates.separability() is not None
     assert [len(batch) for batch in rates.gathered] == [2, 3]
     assert len({batch.shape[1:] for batch in rates.gathered}) == 1
+    assert torch.equal(rates.readings().rates, torch.cat(rates.gathered))
+    assert rates.readings().labels.tolist() == [0, 1, 0, 1, 2]
