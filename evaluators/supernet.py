@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from threading import Event, Lock
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ from evaluators.separability import Readings, side_by_side
 from evaluators.setting import Recipe, Setting
 from evaluators.tasks.task import batch_count
 from evaluators.training import Epoch, Plan, fit
-from evaluators.workers import ALONE, Workers
+from evaluators.workers import ALONE, Workers, at_once
 from spaces.candidate import SEPARABILITY, Candidate, Score
 from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
@@ -66,23 +67,61 @@ def train_supernet(
 ) -> tuple[nn.Module, list[Epoch]]:
     """Trains a supernet on the paths that the recipe's sampling rule draws; or an ``Ensemble`` of them.
 
+    Of an ensemble as many are trained at once as ``abreast`` says.
+
     Raises:
         TrainingError: the loss is not finite.
     """
     count, places = setting.recipe.supernets, checkpoints(checkpoint, setting)
-    trained, curve = [], []
     each = len(places) // count
-    for number in range(count):
+    done, lock, ended = [0] * count, Lock(), Event()
 
-        def tell(done: int, total: int, number: int = number) -> None:
-            on_step(number * total + done, count * total)
+    def train(number: int) -> tuple[nn.Module, list[Epoch]]:
+        def tell(steps: int, total: int) -> None:
+            if ended.is_set():
+                raise _EndedError
+            with lock:
+                done[number] = steps
+                on_step(sum(done), count * total)
 
         one = replace(setting, seed=member_seed(setting.seed, number))
         kept = places[number * each : (number + 1) * each]
-        network, epochs = _train_one(one, kept, match=match, on_step=tell, workers=workers)
-        trained.append(network)
-        curve += [replace(epoch, epoch=len(curve) + epoch.epoch) for epoch in epochs]
-    return (trained[0] if count == 1 else Ensemble(trained)), curve
+        trained = _train_one(one, kept, match=match, on_step=tell, workers=workers)
+        done[number] = _steps(setting)  # of one that was trained before, too
+        return trained
+
+    if (several := abreast(setting, workers)) == 1:
+        trained = [train(number) for number in range(count)]
+    else:
+        threads, trained = torch.get_num_threads() // several, []
+        for first in range(0, count, several):
+            now = range(first, min(first + several, count))
+            trained += at_once(lambda which, now=now: train(now[which]), len(now), threads=threads, end=ended.set)
+    networks, curves = zip(*trained, strict=True)
+    curve = [epoch for epochs in curves for epoch in epochs]
+    curve = [replace(epoch, epoch=number) for number, epoch in enumerate(curve, 1)]
+    return (networks[0] if count == 1 else Ensemble(networks)), curve
+
+
+class _EndedError(Exception):
+    """Ends the training of a supernet, of which another beside it has failed."""
+
+
+def abreast(setting: Setting, workers: Workers = ALONE) -> int:
+    """How many supernets of an ensemble are trained at once: as many as PyTorch has threads, which they share.
+
+    On one core a network is trained at more than half of its speed on two, as not all of a step is shared among them.
+    On a GPU they are trained one after the other, and so they are where several share every batch.
+    """
+    alone = workers.count == 1 and setting.device == "cpu"
+    return min(setting.recipe.supernets, torch.get_num_threads()) if alone else 1
+
+
+def _steps(setting: Setting) -> int:
+    """Steps of one supernet's training, with those of each of several where the recipe is few-shot."""
+    recipe = setting.recipe
+    epochs = recipe.plan.epochs + len(recipe.families(setting.space)) * recipe.few_shot_epochs
+    return epochs * batch_count(setting.task.train, recipe.plan.batch_size, drop_last=True)
 
 
 def _train_one(
@@ -97,8 +136,7 @@ def _train_one(
     space, recipe, plan = setting.space, setting.recipe, setting.recipe.plan
     groups = recipe.families(space)
     on = replace(plan, epochs=recipe.few_shot_epochs)  # of each of several
-    steps = batch_count(setting.task.train, plan.batch_size, drop_last=True)
-    total = steps * (plan.epochs + len(groups) * on.epochs)
+    steps, total = batch_count(setting.task.train, plan.batch_size, drop_last=True), _steps(setting)
 
     def train(network: nn.Module, plan: Plan, number: int | None = None) -> list[Epoch]:
         def paths(generator: torch.Generator) -> Iterator[list[Candidate]]:

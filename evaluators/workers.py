@@ -10,7 +10,7 @@ last digit, and not at all on who computes them, how many processes, threads or 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
-from threading import Barrier, BrokenBarrierError, Semaphore, Thread
+from threading import Barrier, Semaphore, Thread
 from typing import TypeVar
 
 import torch
@@ -85,34 +85,55 @@ def in_parts(work: Callable[[Workers], Result], parts: int, *, rank: int = 0, co
         return work(ALONE)
     shares = [Workers(rank=number, count=count).part(parts) for number in range(count)]
     mine = shares[rank]
+    circle = _Circle([share.stop - share.start for share in shares], rank, torch.get_num_threads())
+
+    def run(number: int) -> Result:
+        with circle.slots:
+            return work(Workers(rank=mine.start + number, count=parts, exchange=partial(circle.exchange, number)))
+
+    return at_once(run, mine.stop - mine.start, threads=1, end=circle.barrier.abort)[0]
+
+
+def at_once(work: Callable[[int], Result], count: int, *, threads: int, end: Callable[[], None]) -> list[Result]:
+    """What ``work`` returns for 0, 1, ... ``count`` - 1, called at once, each in a thread of its own.
+
+    Args:
+        work: called with 0 in this thread.
+        threads: of PyTorch, that each call has.
+        end: makes the calls that still run raise; called once one has raised.
+
+    Raises:
+        whatever the first call to fail has raised, when all have ended.
+    """
     before = torch.get_num_threads()
-    circle = _Circle([share.stop - share.start for share in shares], rank, before)
     results: dict[int, Result] = {}
     faults: list[BaseException] = []
 
     def run(number: int) -> None:
-        torch.set_num_threads(1)  # of this thread, and of all to come: put back below
+        torch.set_num_threads(threads)  # of this thread, and of all to come: put back below
         try:
-            with circle.slots:
-                results[number] = work(
-                    Workers(rank=mine.start + number, count=parts, exchange=partial(circle.exchange, number))
-                )
+            results[number] = work(number)
         except BaseException as fault:
-            circle.barrier.abort()
             faults.append(fault)
+            end()
 
-    others = [Thread(target=run, args=(number,), daemon=True) for number in range(1, mine.stop - mine.start)]
+    others = [Thread(target=run, args=(number,), daemon=True) for number in range(1, count)]
     try:
         for other in others:
             other.start()
         run(0)  # here, where Ctrl-C arrives
         for other in others:
             other.join()
+    except BaseException:  # Ctrl-C, too, when only others are left
+        end()
+        for other in others:
+            other.join()
+        raise
     finally:
         torch.set_num_threads(before)
     if faults:
-        raise next((fault for fault in faults if not isinstance(fault, BrokenBarrierError)), faults[0])
-    return results[0]
+        raise faults[0]
+    return [results[number] for number in range(count)]
 
 
 class _Circle:

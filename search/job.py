@@ -12,7 +12,7 @@ from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_te
 from evaluators.energy import ENERGY_MODELS
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
-from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet, warm_up
+from evaluators.supernet import abreast, checkpoints, new_supernet, score_from_supernet, train_supernet, warm_up
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
@@ -230,7 +230,7 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
     if config.compile:
-        with held(config.threads if config.train_parts == 1 else 1):
+        with held(torch.get_num_threads() // abreast(setting) if config.train_parts == 1 else 1):
             warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
     if config.train_workers > 1:

@@ -3,6 +3,7 @@
 A family is trained and scored with weights that no other has touched; a member is the supernet of its own seed.
 """
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,9 @@ from evaluators.few_shot import FewShot, families, supernet_of
 from evaluators.paths import within
 from evaluators.prefix import PrefixCache
 from evaluators.separability import separability
-from evaluators.supernet import checkpoints, inherited, new_supernet, score_from_supernet, train_supernet
+from evaluators.supernet import abreast, checkpoints, inherited, new_supernet, score_from_supernet, train_supernet
+from evaluators.training import TrainingError
+from evaluators.workers import Workers
 from search.config import Config
 from spaces.candidate import Score
 from spaces.errors import OptionError, SpaceError
@@ -171,6 +174,68 @@ def test_members_are_the_supernets_of_their_seeds_and_the_first_is_the_runs_own(
     assert not equal(tensors(each[0][0]), tensors(each[1][0]))
     assert [epoch.loss for epoch in curve] == [epoch.loss for _, epochs in each for epoch in epochs]
     assert [epoch.epoch for epoch in curve] == list(range(1, len(curve) + 1))
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_members_trained_at_once_are_those_trained_one_after_the_other_on_one_core(three, ensemble):
+    seen = set()
+    told = []
+
+    def on_step(done, total):
+        seen.add(threading.get_ident())
+        assert torch.get_num_threads() == 1
+        told.append((done, total))
+
+    trained, curve = train_supernet(three, on_step=on_step)
+    assert equal(tensors(trained), tensors(ensemble[0]))
+    assert curve == ensemble[1]
+    assert len(seen) == 2
+    assert torch.get_num_threads() == 2
+    total = told[0][1]
+    assert told == [(done, total) for done in range(1, total + 1)]
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("fault", [RuntimeError("killed"), KeyboardInterrupt()])
+def test_those_trained_at_once_end_together_and_go_on_from_where_each_was(three, ensemble, tmp_path, fault):
+    place, total = tmp_path / "supernet.safetensors", []
+
+    def kill(done, of):
+        total.append(of)
+        if done > of / 2:
+            raise fault
+
+    count = threading.active_count()
+    with pytest.raises(type(fault)):
+        train_supernet(three, checkpoint=place, match="a", on_step=kill)
+    assert threading.active_count() == count
+    assert torch.get_num_threads() == 2
+    told = []
+    resumed, curve = train_supernet(three, checkpoint=place, match="a", on_step=lambda done, of: told.append(done))
+    assert equal(tensors(resumed), tensors(ensemble[0]))
+    assert curve == ensemble[1]
+    assert told == sorted(told)
+    assert len(told) < total[0] == told[-1]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_member_that_diverges_is_the_fault_of_all(three):
+    plan = replace(three.recipe.plan, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="diverged"):
+        train_supernet(replace(three, recipe=replace(three.recipe, plan=plan)))
+
+
+def test_only_on_the_cpu_and_with_whole_batches_are_members_trained_at_once(three, two_threads):
+    assert [abreast(three), abreast(alone(three, 0)), abreast(replace(three, device="cuda"))] == [2, 1, 1]
+    assert abreast(three, Workers(rank=0, count=2)) == 1
 
 
 def test_a_score_is_the_mean_over_the_members_and_no_cache_or_judge_changes_it(three, ensemble):
