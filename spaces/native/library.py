@@ -11,7 +11,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("bits.c", "conv.c", "fire.c", "norm.c", "pool.c", "sum.c"))
+NAMES = ("bits.c", "conv.c", "fire.c", "memory.c", "norm.c", "pool.c", "sum.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 HEADERS = (Path(__file__).with_name("vectors.h"),)
 COMPILERS = ("cc", "gcc", "clang", "g++")
 OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
@@ -22,6 +23,7 @@ SIGNATURES = {
     "count_events": (LONG, [POINTER, LONG, INT]),
     "list_events": (None, [POINTER, LONG, LONG, INT, POINTER, POINTER]),
     "has_tiles": (INT, []),
+    "keep_memory": (None, []),
     "conv_forward": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 3),
     "conv_weight_gradient": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 3),
     "fire": (INT, [POINTER, LONG] * 2 + [LONG] * 4 + [INT] * 3 + [POINTER] * 3 + [INT]),
@@ -36,7 +38,10 @@ SIGNATURES = {
 
 @functools.cache
 def kernels() -> ctypes.CDLL | None:
-    """The library; None, with one warning, where it cannot be compiled or loaded."""
+    """The library; None, with one warning, where it cannot be compiled or loaded.
+
+    From then on the process keeps memory that it has freed, for the maps to come: see ``memory.c``.
+    """
     try:
         library = ctypes.CDLL(str(_compiled()))
     except (OSError, subprocess.SubprocessError) as error:
@@ -52,6 +57,7 @@ def kernels() -> ctypes.CDLL | None:
     for name, (result, arguments) in SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
+    library.keep_memory()
     return library
 
 

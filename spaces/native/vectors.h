@@ -8,7 +8,9 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#ifndef LANES
 #define LANES 16
+#endif
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
