@@ -1,14 +1,23 @@
 /* Spikes put away eight a byte, value i in bit i % 8, and back: of float32 or, where `half` is 1, bfloat16. */
 
+#ifndef __AVX512F__
+#define LANES 8 /* a byte */
+#endif
 #include "vectors.h"
 
 /* Bit l of lane l. */
-static const bits LANE = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+static const bits LANE = {1, 2, 4, 8, 16, 32, 64, 128,
+#ifdef __AVX512F__
+                          256, 512, 1024, 2048, 4096, 8192, 16384, 32768
+#endif
+};
 
 /* One bit a lane that is not 0, of lanes that are all ones or all zeros. */
 INLINE uint16_t bits_of(bits where) {
 #ifdef __AVX512F__
     return _mm512_test_epi32_mask((__m512i)where, (__m512i)where);
+#elif defined(__AVX2__)
+    return (uint16_t)_mm256_movemask_ps((__m256)where);
 #else
     uint32_t found = 0;
     where &= LANE;

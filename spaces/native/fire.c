@@ -8,13 +8,6 @@
 #pragma GCC optimize("fp-contract=off")
 #pragma STDC FP_CONTRACT OFF
 
-#ifdef __AVX512F__ /* the processor's own vectors: compilers compare longer ones value by value */
-#define LANES 16
-#elif defined(__AVX2__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
 #include "vectors.h"
 
 #define CHUNK 4096 /* values of a sample, at least, whose sums stay in the nearest cache */

@@ -1,14 +1,15 @@
 /* Batch normalisation on the CPU: every map is read once a pass, and sums do not depend on the number of threads.
 
    Maps are rows of channels, [rows, c], float32 or, where `half` is 1, bfloat16. They are seen as lines of `width`
-   values, whole rows and whole panels of 64 that are summed in registers, and are worked on in blocks of lines that
+   values, whole rows and whole panels that are summed in registers, and are worked on in blocks of lines that
    the shape alone decides on: sums are in float32 within a block, in double over blocks, in order. */
 
 #include "vectors.h"
 
 #include <stdlib.h>
 
-#define PANEL 4    /* vectors */
+#define PANEL 4    /* vectors that are summed in registers */
+#define LINE 64    /* values that a line is a multiple of, whatever the processor: it decides on the order of sums */
 #define BLOCK 4096 /* values, at least: they stay in the nearest cache */
 
 /* How a map is cut: `width` values a line, `size` a block, and those of the last one, which may end within a line. */
@@ -19,12 +20,12 @@ typedef struct {
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static cut cut_of(int64_t rows, int64_t c) {
-    int64_t shared = c, rest = PANEL * LANES;
+    int64_t shared = c, rest = LINE;
     while (rest) {
         int64_t next = shared % rest;
         shared = rest, rest = next;
     }
-    cut by = {.c = c, .rows = rows, .width = c / shared * PANEL * LANES};
+    cut by = {.c = c, .rows = rows, .width = c / shared * LINE};
     by.size = (BLOCK + by.width - 1) / by.width * by.width;
     by.blocks = (rows * c + by.size - 1) / by.size;
     by.last = rows * c - (by.blocks - 1) * by.size;

@@ -3,13 +3,19 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __AVX512F__ /* conversions in one instruction, where the compiler would take three */
+#ifdef __AVX2__ /* conversions and masks in one instruction, where the compiler would take several */
 #include <immintrin.h>
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-#ifndef LANES
+#ifndef LANES /* the processor's own vectors: compilers compare longer ones value by value. Results are the same. */
+#ifdef __AVX512F__
 #define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
 #endif
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
