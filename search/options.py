@@ -267,8 +267,8 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(
         supernet,
         "supernets",
-        "train so many, each from other weights; a candidate's score is the mean over them, its separability that of "
-        "all their firing rates side by side, and none is raced",
+        "train so many, each from other weights, on the CPU as many at once as --threads; a candidate's score is the "
+        "mean over them, its separability that of all their firing rates side by side, and none is raced",
         int,
     )
     add(
