@@ -90,13 +90,11 @@ def train_supernet(
         done[number] = _steps(setting)  # of one that was trained before, too
         return trained
 
-    if (several := abreast(setting, workers)) == 1:
-        trained = [train(number) for number in range(count)]
-    else:
-        threads, trained = torch.get_num_threads() // several, []
-        for first in range(0, count, several):
-            now = range(first, min(first + several, count))
-            trained += at_once(lambda which, now=now: train(now[which]), len(now), threads=threads, end=ended.set)
+    several, trained = abreast(setting, workers), []
+    threads = torch.get_num_threads() // several
+    for first in range(0, count, several):
+        now = range(first, min(first + several, count))
+        trained += at_once(lambda which, now=now: train(now[which]), len(now), threads=threads, end=ended.set)
     networks, curves = zip(*trained, strict=True)
     curve = [epoch for epochs in curves for epoch in epochs]
     curve = [replace(epoch, epoch=number) for number, epoch in enumerate(curve, 1)]

@@ -21,6 +21,7 @@ from evaluators.supernet import abreast, checkpoints, inherited, new_supernet, s
 from evaluators.training import TrainingError
 from evaluators.workers import Workers
 from search.config import Config
+from search.job import held
 from spaces.candidate import Score
 from spaces.errors import OptionError, SpaceError
 from spaces.layers import Linear
@@ -178,10 +179,8 @@ def test_members_are_the_supernets_of_their_seeds_and_the_first_is_the_runs_own(
 
 @pytest.fixture
 def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with held(2):
+        yield
 
 
 @pytest.mark.usefixtures("two_threads")

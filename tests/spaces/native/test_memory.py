@@ -21,14 +21,14 @@ libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
 
 def maps():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    all = [libc.malloc({BYTES}) for _ in range({MAPS})]
-    for one in all:
+    found = [libc.malloc({BYTES}) for _ in range({MAPS})]
+    for one in found:
         ctypes.memset(one, 1, {BYTES})
-    for one in reversed(all):
+    for one in reversed(found):
         libc.free(one)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-first = maps()
+maps()
 print(sum(maps() for _ in range(10)))
 """
 
