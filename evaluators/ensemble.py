@@ -1,6 +1,6 @@
 """Several supernets of one recipe, and a candidate's score as the mean of what it has in each of them.
 
-(But for its separability, which is that of their rates side by side: ``evaluators.separability``.)
+(But for what its firing rates tell, which is told by those of all of them side by side: ``evaluators.readings``.)
 
 How a supernet ranks depends on its first weights, on the paths that it was trained on and their order. These differ
 from seed to seed, what candidates are worth does not, and so a mean over supernets is steadier than any of them (as

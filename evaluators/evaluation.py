@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.counting import Counts, LayerCount, counting
-from evaluators.separability import Readings, reading, side_by_side
+from evaluators.readings import Readings, measured, reading
 from evaluators.tasks.task import Split, Task, batches
 from spaces.batch_norm import batch_norm
 from spaces.layers import Norm
@@ -29,7 +29,7 @@ class Evaluation:
         counts: exact totals; empty where a readout is not finite.
         silent: no readout neuron fired for any sample.
         finite: no readout was NaN or infinite.
-        readings: what its readout was given, see ``evaluators.separability``; None unless asked for.
+        readings: what its readout was given, see ``evaluators.readings``; None unless asked for.
     """
 
     accuracy: float
@@ -39,9 +39,9 @@ class Evaluation:
     readings: Readings | None = None
 
     @property
-    def separability(self) -> float | None:
-        """How well the classes can be told from the readings; None without them."""
-        return None if self.readings is None else side_by_side([self.readings])
+    def columns(self) -> dict[str, float]:
+        """What the readings tell of the classes; empty without them."""
+        return {} if self.readings is None else measured([self.readings])
 
 
 class Answers:
@@ -89,11 +89,13 @@ def evaluation_batch(device: str, precision: str = "fp32") -> int:
 
 
 @torch.no_grad()
-def evaluate(network: Network, task: Task, split: Split, *, device: str = "cpu", separable: bool = False) -> Evaluation:
-    """Runs a candidate's network over a split in inference mode; ``separable`` asks for its readings, too."""
+def evaluate(
+    network: Network, task: Task, split: Split, *, device: str = "cpu", with_readings: bool = False
+) -> Evaluation:
+    """Runs a candidate's network over a split in inference mode; ``with_readings`` asks for its readings, too."""
     network.eval()
     answers = Answers(device)
-    with counting(network) as counter, reading(network, wanted=separable) as rates:
+    with counting(network) as counter, reading(network, wanted=with_readings) as rates:
         for images, labels in batches(task, split, batch_size=evaluation_batch(device), device=device):
             answers.add(network(images), labels)
             rates.close(labels)

@@ -16,7 +16,7 @@ from evaluators.counting import LayerCount, counting
 from evaluators.evaluation import Answers, Evaluation, calibration_batches, evaluation_batch, renewing_statistics
 from evaluators.packing import Packed, pack, unpack
 from evaluators.precision import autocast
-from evaluators.separability import reading
+from evaluators.readings import reading
 from evaluators.tasks.task import Split, Task, batches
 from spaces.blanks import blanks_in
 from spaces.candidate import Candidate, Value
@@ -125,7 +125,7 @@ def evaluate_from(
     precision: str = "fp32",
     device: str = "cpu",
     stop: Callable[[Evaluation], bool] | None = None,
-    separable: bool = False,
+    with_readings: bool = False,
 ) -> Evaluation:
     """Recalibrates and evaluates a candidate's network, from the end of the longest beginning that is kept.
 
@@ -143,7 +143,7 @@ def evaluate_from(
         device: where to run.
         stop: shown what was found after an eighth, a quarter and half of the samples, which come in a seeded order;
             true ends the evaluation there, and keeps nothing.
-        separable: whether the readings are wanted, which an evaluation that ends early does not have.
+        with_readings: whether the readings are wanted, which an evaluation that ends early does not have.
     """
     parts = segments(network, candidate, root)
     start = cache.longest([part.key for part in parts[:-1]])
@@ -178,7 +178,7 @@ def evaluate_from(
         pairs = batches(task, split, batch_size=size, device=device, generator=order)
         stream = ((network.start(images), labels) for images, labels in pairs)
     seen_labels: list[Tensor] = []
-    with counting(network) as counter, reading(network, wanted=separable) as rates:
+    with counting(network) as counter, reading(network, wanted=with_readings) as rates:
         for number, (x, labels) in enumerate(stream):
             answers.add(run(x, 1), labels)
             rates.close(labels)

@@ -20,12 +20,12 @@ from evaluators.paths import PATH_RULES, sound, within
 from evaluators.precision import autocast
 from evaluators.prefix import Key, PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
-from evaluators.separability import Readings, side_by_side
+from evaluators.readings import Readings, measured
 from evaluators.setting import Recipe, Setting
 from evaluators.tasks.task import batch_count
 from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import ALONE, Workers, at_once
-from spaces.candidate import SEPARABILITY, Candidate, Score
+from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
 from spaces.sparsity import asked_sparsity
@@ -246,7 +246,7 @@ def score_from_supernet(
     if score.state != "ok" or not readings:
         return score
     start = time.perf_counter()
-    columns = {SEPARABILITY: side_by_side(readings)}
+    columns = measured(readings)
     return replace(score, columns=columns, seconds=score.seconds + time.perf_counter() - start)
 
 
@@ -260,7 +260,7 @@ def _score_from_one(
     hopeless: Callable[[Score, int, int], str] | None = None,
     readings: list[Readings] | None = None,
 ) -> Score:
-    """``score_from_supernet`` out of one supernet, with a separability of its own, or else with ``readings`` to add to.
+    """``score_from_supernet`` out of one supernet, with what its own readings tell, or else adding to ``readings``.
 
     ``root`` tells its beginnings from those of others in the cache.
     """
@@ -287,7 +287,7 @@ def _score_from_one(
         readings.append(evaluation.readings)
         evaluation = replace(evaluation, readings=None)
     score = score_of(setting, candidate, network, evaluation, fidelity="supernet", seconds=0.0)
-    score = replace(score, seconds=time.perf_counter() - start)  # with what its separability took
+    score = replace(score, seconds=time.perf_counter() - start)  # with what its readings took
     return replace(score, state="pruned", error=reason) if reason else score
 
 
@@ -327,7 +327,7 @@ def evaluate_inherited(
         precision=setting.recipe.plan.precision,
         device=setting.device,
         stop=stop,
-        separable=setting.separable,
+        with_readings=setting.with_readings,
     )
 
 
@@ -364,7 +364,7 @@ def score_of(
         macs=counts.mean("macs"),
         parameters=count_parameters(network) - sum(total - kept for kept, total in kept_of(network).values()),
         timesteps=setting.space.steps(candidate),
-        columns={} if (told := evaluation.separability) is None else {SEPARABILITY: told},
+        columns=evaluation.columns,
         seconds=seconds,
         error=SILENT if evaluation.silent else "",
     )

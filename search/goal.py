@@ -8,10 +8,10 @@ import numpy as np
 
 from evaluators.ladder import Ladder, parse_ladder
 from search.config import Config
-from spaces.candidate import METRICS, SEPARABILITY, Frozen, Score
+from spaces.candidate import METRICS, READINGS, Frozen, Score
 from spaces.errors import OptionError, unknown
 
-SENSES = {name: 1 if name == "accuracy" else -1 for name in METRICS} | {SEPARABILITY: 1}
+SENSES = {name: 1 if name == "accuracy" else -1 for name in METRICS} | dict.fromkeys(READINGS, 1)
 WAYS = {"max": 1, "min": -1}
 
 
@@ -40,8 +40,8 @@ class Goal:
 
     Attributes:
         objectives: columns of a score. They may be given as ``NAME:max`` or ``NAME:min``, and must be where the name
-            is not one of SENSES, of which accuracy and separability are maximised and all else minimised; they are
-            kept as names.
+            is not one of SENSES, of which accuracy, separability and alignment are maximised and all else minimised;
+            they are kept as names.
         senses: +1 for each objective to maximise, -1 to minimise; follows from ``objectives`` unless it is given.
         constraints: bounds on columns.
         spike_weight: evolution's.
@@ -100,11 +100,13 @@ class Goal:
 
         A network that hardly spikes is on the front by its few spikes, whatever it says; without a floor a search
         spends half of its candidates there. None is set where accuracy is no objective, or has a bound as it is. Of
-        separability where that is an objective in place of accuracy, from 0, which is what knows nothing has.
+        separability or alignment where that is an objective in place of accuracy, from 0, which is what knows nothing
+        has.
         """
-        name, least = ("accuracy", self.chance) if "accuracy:max" in self.spelled else (SEPARABILITY, 0.0)
+        name = next((name for name in ("accuracy", *READINGS) if f"{name}:max" in self.spelled), None)
+        least = self.chance if name == "accuracy" else 0.0
         bounded = any(constraint.metric == name and not constraint.most for constraint in self.constraints)
-        if not self.floor or bounded or f"{name}:max" not in self.spelled:
+        if not self.floor or bounded or name is None:
             return self
         figures = [s.figure(name) for s in scores if s.state == "ok"]
         best = max((figure for figure in figures if figure is not None), default=0.0)

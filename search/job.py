@@ -28,7 +28,7 @@ from search.progress import Stage
 from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
 from search.storage import place_of
-from spaces.candidate import SEPARABILITY, Candidate, Score
+from spaces.candidate import READINGS, Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
 from spaces.find import make_space
 from spaces.space import Space
@@ -74,7 +74,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         threshold_balancing=config.threshold_balancing,
     )
     model = ENERGY_MODELS[config.energy_model]
-    separable = SEPARABILITY in make_goal(config).columns
+    with_readings = not set(READINGS).isdisjoint(make_goal(config).columns)
     return Setting(
         space=space,
         task=task,
@@ -82,7 +82,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         model=model,
         seed=config.seed,
         device=config.device,
-        separable=separable,
+        with_readings=with_readings,
     )
 
 

@@ -192,8 +192,9 @@ def search_parser(*, sweep: bool = False) -> Parser:
         default=",".join(default.objectives),
         metavar="A,B,...",
         help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down); "
-        "separability (up): how well a candidate's firing rates would tell a readout of their own the classes, 0..1, "
-        "which in a supernet may rank better than accuracy (README); other columns of a table as NAME:max or NAME:min "
+        "separability (up): how well a candidate's firing rates would tell a readout of their own the classes, and "
+        "alignment (up): how far samples that fire alike are of a class, both from 0 (nothing) to 1, which in a "
+        "supernet may rank better than accuracy (README); other columns of a table as NAME:max or NAME:min "
         f"(default: {','.join(default.objectives)})",
     )
     goal.add_argument(
@@ -268,7 +269,7 @@ def search_parser(*, sweep: bool = False) -> Parser:
         supernet,
         "supernets",
         "train so many, each from other weights, on the CPU as many at once as --threads; a candidate's score is the "
-        "mean over them, its separability that of all their firing rates side by side, and none is raced",
+        "mean over them, its separability and alignment those of all their rates side by side, and none is raced",
         int,
     )
     add(

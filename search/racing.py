@@ -79,7 +79,7 @@ def rivals_of(goal: Goal) -> Callable[[Sequence[Outcome]], Rivals]:
 def _optimistic(score: Score, seen: int, total: int, goal: Goal) -> dict[str, float]:
     """The best that each objective may yet turn out to be, as gains: larger is better.
 
-    Anything, where a part of the samples does not tell it, as of separability.
+    Anything, where a part of the samples does not tell it, as of separability and alignment.
     """
     bound = math.sqrt((1 - (seen - 1) / total) * math.log(1 / DELTA) / (2 * seen))
     best = {}

@@ -62,7 +62,10 @@ class Candidate(Frozen[Value]):
 
 
 METRICS = ("accuracy", "spikes", "energy_nj", "sops", "macs", "parameters", "timesteps")
-SEPARABILITY = "separability"  # a further column of scores, of networks that are asked for it
+READINGS = (
+    "separability",
+    "alignment",
+)  # further columns of scores, of networks that are asked for them; larger is better
 COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")  # span magnitudes: compared on a log scale
 TAKEN = ("number", "batch", "state", "fidelity", *METRICS, "seconds", "error", "traceback", "columns", "param", "front")
 

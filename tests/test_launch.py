@@ -25,7 +25,7 @@ from search.config import Config, from_json, to_json
 from search.job import prepare_setting
 from search.options import parse_search, search_parser
 from search.parcel import pack, scorer
-from spaces.candidate import Candidate
+from spaces.candidate import READINGS, Candidate
 from spaces.errors import SearchError
 from spaces.find import make_space
 from spaces.neurons.neuron import NEURONS
@@ -310,10 +310,11 @@ def test_a_search_in_which_nothing_is_feasible_says_why(data, tmp_path, capsys):
     assert "no candidate is feasible; the commonest reason" in capsys.readouterr().out
 
 
-def test_a_search_for_separability(data, tmp_path, whole, capsys):
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_search_by_what_firing_rates_tell(reading, data, tmp_path, whole, capsys):
     """Every score has it, also a finalist's, and none is raced; killed after its supernet, it ends the same."""
     runs = [tmp_path / "run", tmp_path / "again"]
-    options = [*SMALL, "--objectives", "separability,spikes", "--floor", "0"]
+    options = [*SMALL, "--objectives", f"{reading},spikes", "--floor", "0"]
     for out in runs:
         assert launch.main(["--data", str(data), *options, "--out", str(out)]) == 0
         if out == runs[0]:
@@ -322,12 +323,12 @@ def test_a_search_for_separability(data, tmp_path, whole, capsys):
     rows = digest(runs[0])[0]
     scored = [row for row in rows if row["state"] == "ok"]
     assert {row["fidelity"] for row in scored} == {"supernet", "trained"}
-    assert all(-1 < float(row["separability"]) <= 1 for row in scored)
+    assert all(-1 < float(row[name]) <= 1 for row in scored for name in READINGS)
     assert not any(row["state"] == "pruned" for row in rows)
     text = (runs[0] / "report.html").read_text()
-    assert "best separability" in text
-    assert "Ranked by separability before and by validation accuracy after" in text
-    assert not any("separability" in row for row in digest(whole)[0])
+    assert f"best {reading}" in text
+    assert f"Ranked by {reading} before and by validation accuracy after" in text
+    assert not any(name in row for row in digest(whole)[0] for name in READINGS)
 
 
 @pytest.mark.parametrize(

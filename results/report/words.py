@@ -8,13 +8,14 @@ from results.front import hypervolume, named_spread
 from results.ledger import Outcome
 from results.report.gather import Gathered
 from results.trust import agreement, in_words
-from spaces.candidate import COUNT_LIKE, SEPARABILITY
+from spaces.candidate import COUNT_LIKE, READINGS
 
 THIN = "\u202f"  # narrow no-break space, between thousands and before units
 
 LABELS = {
     "accuracy": "validation accuracy",
     "separability": "separability of the classes",
+    "alignment": "alignment with the classes",
     "spikes": "spikes a sample",
     "energy_nj": "energy a sample (nJ)",
     "sops": "synaptic operations a sample",
@@ -26,6 +27,7 @@ LABELS = {
 SHORT = {
     "accuracy": "accuracy",
     "separability": "separability",
+    "alignment": "alignment",
     "spikes": "spikes",
     "energy_nj": "energy (nJ)",
     "sops": "SOPs",
@@ -267,7 +269,7 @@ def proxies(run: Gathered) -> list[str]:
 def floor(run: Gathered) -> str:
     """The share of the way to the best accuracy under which nothing steered; empty where there was no such floor."""
     match = run.config["match"]
-    name = next((name for name in ("accuracy", SEPARABILITY) if f"{name}:max" in match["objectives"]), None)
+    name = next((name for name in ("accuracy", *READINGS) if f"{name}:max" in match["objectives"]), None)
     bounded = any(str(one).partition(">=")[0].strip() == name for one in match.get("constraints") or [])
     share = match.get("floor") or 0.0
     return "" if bounded or not share or name is None else f"{percent(share)} of the way from chance to the best {name}"
@@ -278,7 +280,7 @@ def trust(run: Gathered) -> list[str]:
     said = []
     before_and_after = (
         ("accuracy", "val_accuracy", "validation accuracy"),
-        (SEPARABILITY, "val_accuracy", "separability before and by validation accuracy after"),
+        *((name, "val_accuracy", f"{name} before and by validation accuracy after") for name in READINGS),
         ("spikes", "spikes", "spikes"),
         ("energy_nj", "energy_nj", "energy"),
     )

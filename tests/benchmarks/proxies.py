@@ -4,9 +4,9 @@
 
 Draws random candidates of a space whose blanks are the table's columns, looks at each untrained, and sets every proxy,
 the counts at initialisation and the space's own features against the table's columns. With ``--supernet`` a supernet is
-trained first, candidates have its weights, and their accuracy, separability and counts are those that they score out
-of it; ``--keep`` keeps it, and one that is broken off goes on from there. ``--no-proxies`` spares the looks at each
-candidate, and ``--processes`` share the candidates. Options after ``--`` are those of ``launch.py search``;
+trained first, candidates have its weights, and their accuracy, separability, alignment and counts are those that they
+score out of it; ``--keep`` keeps it, and one that is broken off goes on from there. ``--no-proxies`` spares the looks
+at each candidate, and ``--processes`` share the candidates. Options after ``--`` are those of ``launch.py search``;
 ``--train-parts 2 --threads 2`` among them train by two threads.
 """
 
@@ -35,12 +35,12 @@ from evaluators.workers import Workers, in_parts
 from results.folder import match_hash
 from results.trust import agreement
 from search.job import config_space, load_config_task, make_setting
-from spaces.candidate import SEPARABILITY, Candidate
+from spaces.candidate import READINGS, Candidate
 from spaces.files import write_atomic
 from spaces.seeds import numpy_generator
 
 COUNTS = ("spikes", "sops", "macs", "parameters")
-SCORED = ("accuracy", SEPARABILITY, *COUNTS)
+SCORED = ("accuracy", *READINGS, *COUNTS)
 
 
 class Bench:
@@ -51,7 +51,9 @@ class Bench:
         if parent_process() is not None:  # of several, which share the cores
             torch.set_num_threads(max(1, torch.get_num_threads() // self.options.processes))
         space, self.config = config_space(config)
-        self.setting = replace(make_setting(self.config, space, load_config_task(self.config, space)), separable=True)
+        self.setting = replace(
+            make_setting(self.config, space, load_config_task(self.config, space)), with_readings=True
+        )
         self.columns = self.options.against.split(",")
         options = {name: space.options(name) for name in space.blanks}
         self.table = read_table(self.options.table, blanks=options, objectives=self.columns)

@@ -7,9 +7,9 @@ it. With ``--adapt`` they are scored once more after so many epochs of training 
 the first variant. Tau between the two seeds of training alone is the ceiling that noise sets. The first table compares
 every supernet with each seed and shows the mean of the two taus; the second compares it with the mean of both seeds'
 figures, which have less noise than either's. Accuracy is shown on the validation split, as a search sees it, and on the
-test split, which has more samples; counts are the validation split's. Lines of separability hold that of the validation
-split (``evaluators.separability``) against accuracy on either. What is done is kept in ``--out`` and not done
-again. Works for any space: options after ``--`` are those of ``launch.py search``, for all of it.
+test split, which has more samples; counts are the validation split's. Lines of separability and alignment hold those of
+the validation split (``evaluators.readings``) against accuracy on either. What is done is kept in ``--out`` and not
+done again. Works for any space: options after ``--`` are those of ``launch.py search``, for all of it.
 """
 
 import argparse
@@ -37,12 +37,12 @@ from results.folder import match_hash
 from results.trust import agreement
 from search.finalists import pruned_as_asked
 from search.job import config_space, load_config_task, make_setting
-from spaces.candidate import Candidate, Score
+from spaces.candidate import READINGS, Candidate, Score
 from spaces.files import write_atomic
 from spaces.seeds import derive, numpy_generator, torch_generator
 from spaces.weights import inherit
 
-FIGURES = ("accuracy", "separability", "spikes", "energy_nj")  # of a score
+FIGURES = ("accuracy", *READINGS, "spikes", "energy_nj")  # of a score
 COLUMNS = ("accuracy", "test_accuracy", "spikes", "energy_nj")
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -81,7 +81,7 @@ class Bench:
         self.options, base = parse(command_line())
         self.space, self.base = config_space(base)
         self.task = load_config_task(self.base, self.space)
-        self.setting = replace(make_setting(self.base, self.space, self.task), separable=True)
+        self.setting = replace(make_setting(self.base, self.space, self.task), with_readings=True)
         self.candidates = {c.key: c for c in draw(self.setting, self.options.candidates)}
 
     def jobs(self) -> list[Job]:
@@ -105,7 +105,7 @@ class Bench:
             row = train_alone(self.setting, self.candidates[job.candidate], seed=job.seed, epochs=job.epochs)
         else:
             config = replace(self.base, seed=job.seed, **VARIANTS[job.variant])
-            setting = replace(make_setting(config, self.space, self.task), separable=True)
+            setting = replace(make_setting(config, self.space, self.task), with_readings=True)
             place = self.options.out / f"supernet-{job.variant.replace(' ', '-')}-{job.seed}.safetensors"
             match = match_hash(config.match())
             supernet, _ = train_supernet(setting, checkpoint=place, match=match)  # one that is trained is only read
@@ -131,7 +131,7 @@ def draw(setting: Setting, count: int) -> list[Candidate]:
 
 def score_both(setting: Setting, supernet: nn.Module, candidate: Candidate) -> Row:
     """A candidate's figures out of a supernet, its accuracy on either split."""
-    on_test = replace(setting, task=replace(setting.task, validation=setting.task.test), separable=False)
+    on_test = replace(setting, task=replace(setting.task, validation=setting.task.test), with_readings=False)
     tested = score_from_supernet(on_test, supernet, candidate)
     return figures(score_from_supernet(setting, supernet, candidate)) | {"test_accuracy": tested.accuracy}
 
@@ -161,7 +161,7 @@ def train(setting: Setting, candidate: Candidate, network: nn.Module, *, seed: i
     rule = pruned_as_asked(network, candidate)
     fit(network, setting.task, plan, seed=seed, device=setting.device, after_step=rule)
     validation = evaluate(
-        network, setting.task, setting.task.validation, device=setting.device, separable=setting.separable
+        network, setting.task, setting.task.validation, device=setting.device, with_readings=setting.with_readings
     )
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=0.0)
     test = evaluate(network, setting.task, setting.task.test, device=setting.device)
@@ -257,14 +257,15 @@ def tables(bench: Bench, done: dict[str, Row]) -> Iterator[str]:
             cost = f"{costs[title]:.2f}" if title in costs else ""
             mean = float(np.mean([accuracy_of(rows) for rows in runs]))
             yield row_of(title, cost, mean, [(rows, truth) for rows in runs for truth in truths])
-            if all("separability" in row for rows in runs for row in rows):
-                pairs = [(by_separability(rows), truth) for rows in runs for truth in truths]
-                yield row_of(f"{title}, separability", cost, mean, pairs)
+            for reading in READINGS:
+                if all(reading in row for rows in runs for row in rows):
+                    pairs = [(told_by(reading, rows), truth) for rows in runs for truth in truths]
+                    yield row_of(f"{title}, {reading}", cost, mean, pairs)
 
 
-def by_separability(rows: Sequence[Row]) -> list[Row]:
-    """The rows with separability in place of accuracy."""
-    return [row | dict.fromkeys(("accuracy", "test_accuracy"), row["separability"]) for row in rows]
+def told_by(reading: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows with a reading in place of accuracy."""
+    return [row | dict.fromkeys(("accuracy", "test_accuracy"), row[reading]) for row in rows]
 
 
 def accuracy_of(rows: Sequence[Row]) -> float:

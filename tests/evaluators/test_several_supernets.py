@@ -16,7 +16,7 @@ from evaluators.evaluation import evaluate, recalibrate
 from evaluators.few_shot import FewShot, families, supernet_of
 from evaluators.paths import within
 from evaluators.prefix import PrefixCache
-from evaluators.separability import separability
+from evaluators.readings import Readings, measured
 from evaluators.supernet import abreast, checkpoints, inherited, new_supernet, score_from_supernet, train_supernet
 from evaluators.training import TrainingError
 from evaluators.workers import Workers
@@ -43,7 +43,7 @@ def trained(few):
 @pytest.fixture(scope="module")
 def three(setting):
     recipe = replace(setting.recipe, supernets=3, head_gain=8.0)  # so that readouts have something to say
-    return replace(setting, recipe=recipe, separable=True)
+    return replace(setting, recipe=recipe, with_readings=True)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def timeless(score):
 
 
 def told_by_all(setting, ensemble, candidate):
-    """Separability of the rates that arrive at all members' readouts, gathered one network after the other."""
+    """What the rates tell that arrive at all members' readouts, gathered one network after the other."""
     rates = []
     for one in members(ensemble):
         network = inherited(setting, one, candidate)
@@ -80,7 +80,7 @@ def told_by_all(setting, ensemble, candidate):
         evaluate(network, setting.task, setting.task.validation)
         hook.remove()
         rates.append(torch.cat(seen))
-    return separability(torch.cat(rates, dim=1), setting.task.validation.labels)
+    return measured([Readings(torch.cat(rates, dim=1), setting.task.validation.labels)])
 
 
 def candidates(setting, n):
@@ -245,7 +245,7 @@ def test_a_score_is_the_mean_over_the_members_and_no_cache_or_judge_changes_it(t
         assert all(one.state == "ok" for one in each)
         for name in ("accuracy", "spikes", "energy_nj", "sops"):
             assert score.figure(name) == pytest.approx(sum(one.figure(name) for one in each) / 3, rel=1e-12)
-        assert score.columns == {"separability": pytest.approx(told_by_all(three, ensemble, candidate), abs=1e-9)}
+        assert score.columns == pytest.approx(told_by_all(three, ensemble, candidate), abs=1e-9)
         assert (score.state, score.parameters, score.timesteps) == ("ok", each[0].parameters, each[0].timesteps)
         asked = []
         judged = score_from_supernet(

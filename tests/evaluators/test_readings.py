@@ -1,20 +1,22 @@
-"""Separability against regressions made by hand, one a left-out sample, and rates gathered by running a network."""
+"""What readings tell against regressions of another library, and rates gathered by running a network."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from evaluators.evaluation import evaluate, recalibrate
 from evaluators.prefix import PrefixCache
-from evaluators.separability import PENALTIES, reading, separability
+from evaluators.readings import MEASURES, PENALTIES, SMOOTHING, Readings, measured, reading
 from evaluators.supernet import score_from_supernet, train_supernet
 from spaces import SPACES, lookup
+from spaces.candidate import READINGS
 from spaces.layers import Linear
 from spaces.spec import TaskSpec
 from spaces.weights import inherit, initialise
@@ -32,8 +34,20 @@ def supernet(setting):
     return train_supernet(setting)[0]
 
 
-@pytest.mark.parametrize(("n", "d"), [(40, 7), (25, 60)])
-def test_it_is_the_best_ridge_regression_on_all_samples_but_one(n, d):
+def separability(rates: Tensor, labels: Tensor) -> float:
+    return measured([Readings(rates, labels)])["separability"]
+
+
+def alignment(rates: Tensor, labels: Tensor) -> float:
+    return measured([Readings(rates, labels)])["alignment"]
+
+
+def test_measures_are_the_columns_that_goals_know():
+    assert tuple(MEASURES) == READINGS
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 7), (25, 60), (12, 400)])
+def test_separability_is_of_the_best_ridge_regression_on_all_samples_but_one(n, d):
     rates, labels = told(n, d, seed=1)
     x, y = rates.numpy(), np.eye(3)[labels]
     found = []
@@ -47,24 +61,59 @@ def test_it_is_the_best_ridge_regression_on_all_samples_but_one(n, d):
     assert separability(rates, labels) == pytest.approx(max(found), abs=1e-9)
 
 
+def test_there_is_a_penalty_for_as_many_rates_as_an_ensemble_has():
+    """Ten thousand rates of forty causes, most of them noise: the best penalty is larger than any for few rates."""
+    causes, labels = told(60, 40, seed=2)
+    rates = causes @ torch.randn(40, 10_000, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    found = {}
+    for penalty in (10.0, PENALTIES[-1]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("evaluators.readings.PENALTIES", (penalty,))
+            found[penalty] = separability(rates, labels)
+    assert separability(rates, labels) > max(found.values())
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 7), (25, 60)])
+def test_alignment_is_of_a_ridge_smoother_with_the_classes(n, d):
+    rates, labels = told(n, d, seed=1)
+    x, centring = rates.numpy(), np.eye(n) - 1 / n
+    penalty = SMOOTHING * np.square(x - x.mean(0)).sum(1).mean()
+    smoother = Ridge(alpha=penalty).fit(x, np.eye(n)).predict(x) - 1 / n  # what each sample's label gives to each
+    classes = centring @ np.equal.outer(labels.numpy(), labels.numpy()) @ centring
+    one, other = (matrix - np.trace(matrix) / (n - 1) * centring for matrix in (smoother, classes))
+    cosine = (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other)
+    assert alignment(rates, labels) == pytest.approx(cosine, abs=1e-9)
+
+
+@given(seed=st.integers(0, 2**32 - 1), d=st.integers(2, 9))
+@settings(max_examples=5)
+def test_alignment_is_nothing_in_mean_over_all_orders_of_the_labels(seed, d):
+    rates, labels = told(6, d, seed)
+    orders = [alignment(rates, labels[list(order)]) for order in permutations(range(6))]
+    assert np.mean(orders) == pytest.approx(0.0, abs=1e-9)
+    assert max(map(abs, orders)) <= 1 + 1e-9
+
+
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10), d=st.integers(2, 50))
 def test_units_order_and_axes_of_the_rates_do_not_matter(seed, scale, shift, d):
     rates, labels = told(30, d, seed)
     generator = torch.Generator().manual_seed(seed % 2**31)
     turn = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     order = torch.randperm(30, generator=generator)
-    changed = separability((scale * rates @ turn + shift)[order], labels[order])
-    assert changed == pytest.approx(separability(rates, labels), abs=1e-6)
+    changed = measured([Readings((scale * rates @ turn + shift)[order], labels[order])])
+    assert changed == pytest.approx(measured([Readings(rates, labels)]), abs=1e-6)
 
 
-def test_rates_that_say_all_say_nothing_or_are_not_there():
+@pytest.mark.parametrize("measure", [separability, alignment])
+def test_rates_that_say_all_say_nothing_or_are_not_there(measure):
     labels = torch.arange(200) % 4
     noise = torch.randn(200, 20, generator=torch.Generator().manual_seed(0))
-    assert separability(torch.eye(4)[labels], labels) > 0.99
-    assert -0.1 < separability(noise, labels) < 0.1
-    assert 0.3 < separability(noise + 2 * torch.eye(4)[labels] @ torch.ones(4, 20).triu(), labels) < 0.99
-    assert separability(torch.ones(200, 20), labels) == 0.0
-    assert separability(noise, torch.zeros(200, dtype=torch.int64)) == 0.0
+    assert measure(torch.eye(4)[labels], labels) > 0.99
+    assert abs(measure(noise, labels)) < 0.1
+    assert 0.2 < measure(noise + 3 * torch.eye(4, 20)[labels], labels) < 0.9
+    assert measure(torch.ones(200, 20), labels) == 0.0
+    assert measure(noise, torch.zeros(200, dtype=torch.int64)) == 0.0
+    assert abs(measure(torch.eye(200), labels)) < 0.1  # no two samples are alike
 
 
 def test_a_score_has_that_of_its_own_networks_rates(setting, supernet):
@@ -80,13 +129,13 @@ def test_a_score_has_that_of_its_own_networks_rates(setting, supernet):
         hook = head.register_forward_pre_hook(lambda module, arriving, seen=seen: seen.append(arriving[0].clone()))
         evaluate(network, setting.task, setting.task.validation)
         hook.remove()
-        by_hand = separability(torch.cat([x.mean(0) for x in seen]), setting.task.validation.labels)
-        asked = evaluate(network, setting.task, setting.task.validation, separable=True)
-        assert asked.separability == pytest.approx(by_hand, abs=1e-9)
+        by_hand = measured([Readings(torch.cat([x.mean(0) for x in seen]), setting.task.validation.labels)])
+        asked = evaluate(network, setting.task, setting.task.validation, with_readings=True)
+        assert asked.columns == pytest.approx(by_hand, abs=1e-9)
         plain = score_from_supernet(setting, supernet, candidate)
         for kept in (None, cache, cache):
-            score = score_from_supernet(replace(setting, separable=True), supernet, candidate, cache=kept)
-            assert score.columns["separability"] == pytest.approx(by_hand, abs=1e-9)
+            score = score_from_supernet(replace(setting, with_readings=True), supernet, candidate, cache=kept)
+            assert score.columns == pytest.approx(by_hand, abs=1e-9)
             assert replace(score, columns={}, seconds=0.0) == replace(plain, seconds=0.0)
 
 
