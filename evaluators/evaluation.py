@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.counting import Counts, LayerCount, counting
-from evaluators.readings import Readings, measured, reading
+from evaluators.readings import Readings, reading
 from evaluators.tasks.task import Split, Task, batches
 from spaces.batch_norm import batch_norm
 from spaces.layers import Norm
@@ -37,11 +37,6 @@ class Evaluation:
     silent: bool
     finite: bool
     readings: Readings | None = None
-
-    @property
-    def columns(self) -> dict[str, float]:
-        """What the readings tell of the classes; empty without them."""
-        return {} if self.readings is None else measured([self.readings])
 
 
 class Answers:

@@ -16,20 +16,25 @@ training, by two columns of a score:
 The first asks what can be told by the best of all readouts, be it from the last detail of the rates; the second
 asks whether it is their main differences that tell, on which training would build.
 
+A skip into the last sum before the readout brings what tells less of the classes than the terms beside it. A network
+that is trained alone weighs the two; weights of a supernet, which are for all paths at once, cannot. So a candidate out
+of a supernet has the better alignment of the two that it has with such a skip and without it.
+
 A candidate of an ensemble has as many networks, and its readout sees the rates of all of them side by side: together
 they are one network that is as many times as wide.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spaces.candidate import ALIGNMENT
 from spaces.current import computed
-from spaces.layers import Linear
+from spaces.layers import Add, Conv, Linear
 from spaces.network import Network
 
 # of the regression for separability, in units of the rates' mean variance; more rates want a larger one
@@ -40,10 +45,15 @@ LEAST = 1e-10  # share of the largest below which a length is rounding
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """What a readout was given: the firing rates [n, d] of samples with ``labels`` [n]."""
+    """What a readout was given: the firing rates [n, d] of samples with ``labels`` [n].
+
+    Attributes:
+        skipped: whether a skip led into the last sum before it, with other terms beside.
+    """
 
     rates: Tensor
     labels: Tensor
+    skipped: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +123,16 @@ def alignment(of: Spectrum) -> float:
     return ((shrunk @ told - trace * target / directions) / (square * target_square).sqrt()).item()
 
 
-MEASURES: dict[str, Callable[[Spectrum], float]] = {"separability": separability, "alignment": alignment}
+MEASURES: dict[str, Callable[[Spectrum], float]] = {"separability": separability, ALIGNMENT: alignment}
 
 
-def measured(readings: Sequence[Readings]) -> dict[str, float]:
-    """``MEASURES`` of the same samples, in the same order, for a readout that sees the rates of several networks.
+def measured(readings: Sequence[Readings], names: Sequence[str]) -> dict[str, float]:
+    """Those of ``MEASURES`` that are named, for a readout that sees the rates of several networks.
 
-    All are 0 where there is nothing to tell apart.
+    Of the same samples, in the same order. All are 0 where there is nothing to tell apart.
     """
-    of = spectrum(torch.cat([one.rates for one in readings], dim=1), readings[0].labels)
-    return {name: 0.0 if of is None else measure(of) for name, measure in MEASURES.items()}
+    of = spectrum(torch.cat([one.rates for one in readings], dim=1), readings[0].labels) if names else None
+    return {name: 0.0 if of is None else MEASURES[name](of) for name in names}
 
 
 class Rates:
@@ -130,9 +140,11 @@ class Rates:
 
     Attributes:
         gathered: those of each batch, [B, d].
+        skipped: whether a skip led into the last sum before it, with other terms beside.
     """
 
     def __init__(self) -> None:
+        self.skipped = False
         self._now: list[Tensor] = []
         self.gathered: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -150,7 +162,9 @@ class Rates:
 
     def readings(self) -> Readings | None:
         """Those of all batches; None where nothing was gathered."""
-        return Readings(torch.cat(self.gathered).cpu(), torch.cat(self._labels).cpu()) if self.gathered else None
+        if not self.gathered:
+            return None
+        return Readings(torch.cat(self.gathered).cpu(), torch.cat(self._labels).cpu(), self.skipped)
 
 
 @contextmanager
@@ -166,8 +180,62 @@ def reading(network: Network, *, wanted: bool = True) -> Iterator[Rates]:
     def see(module: nn.Module, arriving: tuple[Tensor, ...]) -> None:
         rates.see(arriving[0])
 
+    def note(own: Sequence[Tensor]) -> None:
+        rates.skipped = True
+
     hook = readout.register_forward_pre_hook(see)
     try:
-        yield rates
+        with _at_skips(network, note):
+            yield rates
     finally:
         hook.remove()
+
+
+def without_skips(network: Network) -> AbstractContextManager[None]:
+    """Within, skips into the last sum before the readout are left out of it where there are terms beside them."""
+    return _at_skips(network, tuple)
+
+
+@contextmanager
+def _at_skips(network: Network, see: Callable[[Sequence[Tensor]], tuple[Tensor, ...] | None]) -> Iterator[None]:
+    """Within, ``see`` is told the terms that the last sum has beside its skips, and may say that these be its terms.
+
+    A skip is a term that entered the block around the sum as it is.
+    """
+    block, add = _last_sum(network)
+    if add is None:
+        yield
+        return
+    entered: list[object] = []
+
+    def enter(module: nn.Module, arriving: tuple[object, ...]) -> None:
+        entered[:] = [x for one in arriving for x in (one if isinstance(one, list | tuple) else [one])]
+
+    def add_up(module: nn.Module, terms: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        own = [term for term in terms if not any(term is x for x in entered)]
+        return see(own) if 0 < len(own) < len(terms) else None
+
+    hooks = [block.register_forward_pre_hook(enter), add.register_forward_pre_hook(add_up)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _last_sum(network: nn.Module) -> tuple[nn.Module, Add | None]:
+    """The block around the last sum, and that sum; None where a convolution follows, or there is none."""
+    found: tuple[nn.Module, Add | None] = network, None
+
+    def look(inside: nn.Module, block: nn.Module) -> None:
+        nonlocal found
+        for module in inside.children():
+            if isinstance(module, Conv):
+                found = network, None
+            elif isinstance(module, Add):
+                found = block, module
+            else:
+                look(module, block if isinstance(module, nn.ModuleList | nn.ModuleDict) else module)
+
+    look(network, network)
+    return found

@@ -48,7 +48,7 @@ class Recipe:
 class Setting:
     """What is searched, on which data, how it is trained and scored, at which prices, under which seed, and where.
 
-    Scores have the columns of ``evaluators.readings`` where these are asked for by ``with_readings``.
+    Scores have columns of ``evaluators.readings`` where these are asked for by name in ``readings``.
     """
 
     space: Space
@@ -57,4 +57,4 @@ class Setting:
     model: EnergyModel
     seed: int
     device: str = "cpu"
-    with_readings: bool = False
+    readings: tuple[str, ...] = ()

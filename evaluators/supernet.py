@@ -20,12 +20,12 @@ from evaluators.paths import PATH_RULES, sound, within
 from evaluators.precision import autocast
 from evaluators.prefix import Key, PrefixCache, evaluate_from
 from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
-from evaluators.readings import Readings, measured
+from evaluators.readings import Readings, measured, without_skips
 from evaluators.setting import Recipe, Setting
 from evaluators.tasks.task import batch_count
 from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import ALONE, Workers, at_once
-from spaces.candidate import Candidate, Score
+from spaces.candidate import ALIGNMENT, Candidate, Score
 from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
 from spaces.sparsity import asked_sparsity
@@ -233,34 +233,54 @@ def score_from_supernet(
     which it gives a reason is ``pruned`` for it, with the score that it had. In an ensemble none is asked for, as
     the mean over its supernets is not known before the last.
     """
-    supernets = members(supernet)
+    supernets, readings = members(supernet), []
     if len(supernets) == 1:
-        return _score_from_one(setting, supernet, candidate, cache=cache, hopeless=hopeless)
-    readings: list[Readings] = []
-    score = mean_score(
-        [
-            _score_from_one(setting, one, candidate, cache=cache, root=(number,), readings=readings)
+        score = _score_from_one(setting, supernet, candidate, readings, cache=cache, hopeless=hopeless)
+    else:
+        each = [
+            _score_from_one(setting, one, candidate, readings, cache=cache, root=(number,))
             for number, one in enumerate(supernets)
         ]
-    )
-    if score.state != "ok" or not readings:
+        score = mean_score(each)
+    if not setting.readings or len(readings) < len(supernets):  # of one that failed, or was given up
         return score
     start = time.perf_counter()
-    columns = measured(readings)
+    try:
+        columns = _told(setting, supernets, candidate, readings)
+    except NOT_THE_CANDIDATES_FAULT:
+        raise
+    except Exception as error:
+        return failure(error, fidelity="supernet", seconds=score.seconds + time.perf_counter() - start)
     return replace(score, columns=columns, seconds=score.seconds + time.perf_counter() - start)
+
+
+def _told(
+    setting: Setting, supernets: Sequence[nn.Module], candidate: Candidate, readings: Sequence[Readings]
+) -> dict[str, float]:
+    """What a candidate's readings tell; its alignment is the better one of with skips into its last sum and without."""
+    columns = measured(readings, setting.readings)
+    if ALIGNMENT in columns and readings[0].skipped:
+        others = []
+        for supernet in supernets:
+            network = inherited(setting, supernet, candidate)
+            with without_skips(network):
+                others.append(evaluate_inherited(setting, supernet, candidate, network).readings)
+        if all(others):  # or it has a readout that is not finite
+            columns[ALIGNMENT] = max(columns[ALIGNMENT], measured(others, [ALIGNMENT])[ALIGNMENT])
+    return columns
 
 
 def _score_from_one(
     setting: Setting,
     supernet: nn.Module,
     candidate: Candidate,
+    readings: list[Readings],
     *,
     cache: PrefixCache | None,
     root: Key = (),
     hopeless: Callable[[Score, int, int], str] | None = None,
-    readings: list[Readings] | None = None,
 ) -> Score:
-    """``score_from_supernet`` out of one supernet, with what its own readings tell, or else adding to ``readings``.
+    """``score_from_supernet`` out of one supernet, whose readings are added to ``readings`` in place of what they tell.
 
     ``root`` tells its beginnings from those of others in the cache.
     """
@@ -283,11 +303,10 @@ def _score_from_one(
         raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
-    if readings is not None and evaluation.readings is not None:
+    if evaluation.readings is not None:
         readings.append(evaluation.readings)
-        evaluation = replace(evaluation, readings=None)
-    score = score_of(setting, candidate, network, evaluation, fidelity="supernet", seconds=0.0)
-    score = replace(score, seconds=time.perf_counter() - start)  # with what its readings took
+    evaluation = replace(evaluation, readings=None)
+    score = score_of(setting, candidate, network, evaluation, fidelity="supernet", seconds=time.perf_counter() - start)
     return replace(score, state="pruned", error=reason) if reason else score
 
 
@@ -327,7 +346,7 @@ def evaluate_inherited(
         precision=setting.recipe.plan.precision,
         device=setting.device,
         stop=stop,
-        with_readings=setting.with_readings,
+        with_readings=bool(setting.readings),
     )
 
 
@@ -364,7 +383,7 @@ def score_of(
         macs=counts.mean("macs"),
         parameters=count_parameters(network) - sum(total - kept for kept, total in kept_of(network).values()),
         timesteps=setting.space.steps(candidate),
-        columns=evaluation.columns,
+        columns={} if evaluation.readings is None else measured([evaluation.readings], setting.readings),
         seconds=seconds,
         error=SILENT if evaluation.silent else "",
     )

@@ -24,7 +24,7 @@ from results.folder import RunFolder
 from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
-from spaces.candidate import COUNT_LIKE, READINGS, Candidate, Score
+from spaces.candidate import COUNT_LIKE, Candidate, Score
 from spaces.files import write_atomic
 from spaces.seeds import derive, torch_generator
 from spaces.sparsity import asked_sparsity
@@ -137,7 +137,7 @@ def train(
 
     network, curve = in_parts(part, training.parts)
     validation = evaluate(
-        network, setting.task, setting.task.validation, device=setting.device, with_readings=setting.with_readings
+        network, setting.task, setting.task.validation, device=setting.device, with_readings=bool(setting.readings)
     )
     seconds = finalist.seconds + time.perf_counter() - start
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=seconds)
@@ -262,8 +262,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
     write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
     searched = finalist.outcome.score
     before = {name: searched.figure(name) for name in ("accuracy", "spikes", "energy_nj")}
-    if setting.with_readings:
-        before |= {name: searched.figure(name) for name in READINGS}
+    before |= {name: searched.figure(name) for name in setting.readings}
     metrics = {
         "number": number,
         "picked_as": finalist.picked_as,

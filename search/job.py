@@ -74,7 +74,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         threshold_balancing=config.threshold_balancing,
     )
     model = ENERGY_MODELS[config.energy_model]
-    with_readings = not set(READINGS).isdisjoint(make_goal(config).columns)
+    readings = tuple(name for name in READINGS if name in make_goal(config).columns)
     return Setting(
         space=space,
         task=task,
@@ -82,7 +82,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         model=model,
         seed=config.seed,
         device=config.device,
-        with_readings=with_readings,
+        readings=readings,
     )
 
 

@@ -62,10 +62,8 @@ class Candidate(Frozen[Value]):
 
 
 METRICS = ("accuracy", "spikes", "energy_nj", "sops", "macs", "parameters", "timesteps")
-READINGS = (
-    "separability",
-    "alignment",
-)  # further columns of scores, of networks that are asked for them; larger is better
+ALIGNMENT = "alignment"
+READINGS = ("separability", ALIGNMENT)  # further columns, of networks asked for them; larger is better
 COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")  # span magnitudes: compared on a log scale
 TAKEN = ("number", "batch", "state", "fidelity", *METRICS, "seconds", "error", "traceback", "columns", "param", "front")
 

@@ -52,7 +52,7 @@ class Bench:
             torch.set_num_threads(max(1, torch.get_num_threads() // self.options.processes))
         space, self.config = config_space(config)
         self.setting = replace(
-            make_setting(self.config, space, load_config_task(self.config, space)), with_readings=True
+            make_setting(self.config, space, load_config_task(self.config, space)), readings=READINGS
         )
         self.columns = self.options.against.split(",")
         options = {name: space.options(name) for name in space.blanks}

@@ -81,7 +81,7 @@ class Bench:
         self.options, base = parse(command_line())
         self.space, self.base = config_space(base)
         self.task = load_config_task(self.base, self.space)
-        self.setting = replace(make_setting(self.base, self.space, self.task), with_readings=True)
+        self.setting = replace(make_setting(self.base, self.space, self.task), readings=READINGS)
         self.candidates = {c.key: c for c in draw(self.setting, self.options.candidates)}
 
     def jobs(self) -> list[Job]:
@@ -105,7 +105,7 @@ class Bench:
             row = train_alone(self.setting, self.candidates[job.candidate], seed=job.seed, epochs=job.epochs)
         else:
             config = replace(self.base, seed=job.seed, **VARIANTS[job.variant])
-            setting = replace(make_setting(config, self.space, self.task), with_readings=True)
+            setting = replace(make_setting(config, self.space, self.task), readings=READINGS)
             place = self.options.out / f"supernet-{job.variant.replace(' ', '-')}-{job.seed}.safetensors"
             match = match_hash(config.match())
             supernet, _ = train_supernet(setting, checkpoint=place, match=match)  # one that is trained is only read
@@ -131,7 +131,7 @@ def draw(setting: Setting, count: int) -> list[Candidate]:
 
 def score_both(setting: Setting, supernet: nn.Module, candidate: Candidate) -> Row:
     """A candidate's figures out of a supernet, its accuracy on either split."""
-    on_test = replace(setting, task=replace(setting.task, validation=setting.task.test), with_readings=False)
+    on_test = replace(setting, task=replace(setting.task, validation=setting.task.test), readings=())
     tested = score_from_supernet(on_test, supernet, candidate)
     return figures(score_from_supernet(setting, supernet, candidate)) | {"test_accuracy": tested.accuracy}
 
@@ -161,7 +161,7 @@ def train(setting: Setting, candidate: Candidate, network: nn.Module, *, seed: i
     rule = pruned_as_asked(network, candidate)
     fit(network, setting.task, plan, seed=seed, device=setting.device, after_step=rule)
     validation = evaluate(
-        network, setting.task, setting.task.validation, device=setting.device, with_readings=setting.with_readings
+        network, setting.task, setting.task.validation, device=setting.device, with_readings=bool(setting.readings)
     )
     score = score_of(setting, candidate, network, validation, fidelity="trained", seconds=0.0)
     test = evaluate(network, setting.task, setting.task.test, device=setting.device)

@@ -14,11 +14,12 @@ from torch import Tensor
 from evaluators.evaluation import evaluate, recalibrate
 from evaluators.prefix import PrefixCache
 from evaluators.readings import MEASURES, PENALTIES, SMOOTHING, Readings, measured, reading
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.supernet import inherited, score_from_supernet, train_supernet
 from spaces import SPACES, lookup
-from spaces.candidate import READINGS
+from spaces.candidate import READINGS, Candidate
 from spaces.layers import Linear
 from spaces.spec import TaskSpec
+from spaces.spikenas_bench import Nothing, spikenas_bench
 from spaces.weights import inherit, initialise
 
 
@@ -35,11 +36,11 @@ def supernet(setting):
 
 
 def separability(rates: Tensor, labels: Tensor) -> float:
-    return measured([Readings(rates, labels)])["separability"]
+    return measured([Readings(rates, labels)], READINGS)["separability"]
 
 
 def alignment(rates: Tensor, labels: Tensor) -> float:
-    return measured([Readings(rates, labels)])["alignment"]
+    return measured([Readings(rates, labels)], READINGS)["alignment"]
 
 
 def test_measures_are_the_columns_that_goals_know():
@@ -100,8 +101,8 @@ def test_units_order_and_axes_of_the_rates_do_not_matter(seed, scale, shift, d):
     generator = torch.Generator().manual_seed(seed % 2**31)
     turn = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     order = torch.randperm(30, generator=generator)
-    changed = measured([Readings((scale * rates @ turn + shift)[order], labels[order])])
-    assert changed == pytest.approx(measured([Readings(rates, labels)]), abs=1e-6)
+    changed = measured([Readings((scale * rates @ turn + shift)[order], labels[order])], READINGS)
+    assert changed == pytest.approx(measured([Readings(rates, labels)], READINGS), abs=1e-6)
 
 
 @pytest.mark.parametrize("measure", [separability, alignment])
@@ -129,14 +130,51 @@ def test_a_score_has_that_of_its_own_networks_rates(setting, supernet):
         hook = head.register_forward_pre_hook(lambda module, arriving, seen=seen: seen.append(arriving[0].clone()))
         evaluate(network, setting.task, setting.task.validation)
         hook.remove()
-        by_hand = measured([Readings(torch.cat([x.mean(0) for x in seen]), setting.task.validation.labels)])
+        by_hand = measured([Readings(torch.cat([x.mean(0) for x in seen]), setting.task.validation.labels)], READINGS)
         asked = evaluate(network, setting.task, setting.task.validation, with_readings=True)
-        assert asked.columns == pytest.approx(by_hand, abs=1e-9)
+        assert measured([asked.readings], READINGS) == pytest.approx(by_hand, abs=1e-9)
         plain = score_from_supernet(setting, supernet, candidate)
         for kept in (None, cache, cache):
-            score = score_from_supernet(replace(setting, with_readings=True), supernet, candidate, cache=kept)
-            assert score.columns == pytest.approx(by_hand, abs=1e-9)
+            score = score_from_supernet(replace(setting, readings=READINGS), supernet, candidate, cache=kept)
             assert replace(score, columns={}, seconds=0.0) == replace(plain, seconds=0.0)
+            assert score.columns["separability"] == pytest.approx(by_hand["separability"], abs=1e-9)
+            assert asked.readings.skipped or score.columns == pytest.approx(by_hand, abs=1e-9)
+        alone = score_from_supernet(replace(setting, readings=("separability",)), supernet, candidate)
+        assert alone.columns == pytest.approx({"separability": by_hand["separability"]}, abs=1e-9)
+
+
+def test_a_skip_into_the_last_cell_is_left_out_of_alignment_where_it_tells_less(setting):
+    """Against networks whose last cell has no such edge; in either cell, by other edges, or alone it stays."""
+    space = spikenas_bench(width=4, timesteps=2, compiled=False)
+    recipe = replace(setting.recipe, plan=replace(setting.recipe.plan, epochs=2, time_schedule=()))
+    setting = replace(setting, space=space, recipe=recipe, readings=READINGS)
+    supernet = train_supernet(setting)[0]
+    better = set()
+    for cell in ("133222", "001333", "411223", "012112", "120013", "001000"):
+        candidate = Candidate(dict(zip(space.blanks, map(int, cell), strict=True)))
+        skipped = cell[2] == "1" and cell != "001000"
+
+        def rates(candidate=candidate, *, without: bool = False):
+            network = inherited(setting, supernet, candidate)
+            if without:
+                network.cell2.edges["op_e03"] = Nothing()
+            recalibrate(network, setting.task, samples=setting.recipe.recalibration_samples, seed=setting.seed)
+            return evaluate(network, setting.task, setting.task.validation, with_readings=True).readings
+
+        whole = rates()
+        score = score_from_supernet(setting, supernet, candidate)
+        assert score.state == "ok"
+        told = measured([whole], READINGS)
+        if cell == "120013":  # by a skip after a skip
+            assert whole.skipped
+            continue
+        assert whole.skipped == skipped
+        if skipped:
+            other = measured([rates(without=True)], READINGS)["alignment"]
+            better.add(other > told["alignment"])
+            told["alignment"] = max(told["alignment"], other)
+        assert score.columns == pytest.approx(told, abs=1e-6)
+    assert better
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -4,6 +4,7 @@ A family is trained and scored with weights that no other has touched; a member 
 """
 
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -16,13 +17,13 @@ from evaluators.evaluation import evaluate, recalibrate
 from evaluators.few_shot import FewShot, families, supernet_of
 from evaluators.paths import within
 from evaluators.prefix import PrefixCache
-from evaluators.readings import Readings, measured
+from evaluators.readings import Readings, measured, without_skips
 from evaluators.supernet import abreast, checkpoints, inherited, new_supernet, score_from_supernet, train_supernet
 from evaluators.training import TrainingError
 from evaluators.workers import Workers
 from search.config import Config
 from search.job import held
-from spaces.candidate import Score
+from spaces.candidate import READINGS, Score
 from spaces.errors import OptionError, SpaceError
 from spaces.layers import Linear
 from spaces.seeds import numpy_generator
@@ -43,7 +44,7 @@ def trained(few):
 @pytest.fixture(scope="module")
 def three(setting):
     recipe = replace(setting.recipe, supernets=3, head_gain=8.0)  # so that readouts have something to say
-    return replace(setting, recipe=recipe, with_readings=True)
+    return replace(setting, recipe=recipe, readings=READINGS)
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +70,28 @@ def timeless(score):
 
 
 def told_by_all(setting, ensemble, candidate):
-    """What the rates tell that arrive at all members' readouts, gathered one network after the other."""
+    """What the rates tell that arrive at all members' readouts, the better of with and without a last skip."""
+    whole, other = (
+        told_within(setting, ensemble, candidate, context) for context in (lambda network: nullcontext(), without_skips)
+    )
+    return whole | {"alignment": max(whole["alignment"], other["alignment"])}
+
+
+def told_within(setting, ensemble, candidate, context):
+    """The same of networks in a context, gathered one network after the other."""
     rates = []
     for one in members(ensemble):
         network = inherited(setting, one, candidate)
-        recalibrate(network, setting.task, samples=setting.recipe.recalibration_samples, seed=setting.seed)
         readout = next(module for module in network.links()[-1].modules() if isinstance(module, Linear))
         seen = []
         hook = readout.register_forward_pre_hook(lambda module, arriving, seen=seen: seen.append(arriving[0].mean(0)))
-        evaluate(network, setting.task, setting.task.validation)
+        with context(network):
+            recalibrate(network, setting.task, samples=setting.recipe.recalibration_samples, seed=setting.seed)
+            seen.clear()
+            evaluate(network, setting.task, setting.task.validation)
         hook.remove()
         rates.append(torch.cat(seen))
-    return measured([Readings(torch.cat(rates, dim=1), setting.task.validation.labels)])
+    return measured([Readings(torch.cat(rates, dim=1), setting.task.validation.labels)], READINGS)
 
 
 def candidates(setting, n):
