@@ -233,7 +233,8 @@ def score_from_supernet(
     which it gives a reason is ``pruned`` for it, with the score that it had. In an ensemble none is asked for, as
     the mean over its supernets is not known before the last.
     """
-    supernets, readings = members(supernet), []
+    supernets = members(supernet)
+    readings: list[Readings] = []
     if len(supernets) == 1:
         score = _score_from_one(setting, supernet, candidate, readings, cache=cache, hopeless=hopeless)
     else:
