@@ -58,6 +58,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tet": {"loss": "tet"},
     "uniform init": {"kernel_init": "uniform"},
     "threshold balancing": {"threshold_balancing": True},
+    "four side by side": {"supernets": 4},
 }
 SEEDS_ALONE = (0, 1)
 
