@@ -74,7 +74,8 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         threshold_balancing=config.threshold_balancing,
     )
     model = ENERGY_MODELS[config.energy_model]
-    readings = tuple(name for name in READINGS if name in make_goal(config).columns)
+    columns = make_goal(config).columns
+    readings = tuple(name for name in READINGS if name in columns)
     return Setting(
         space=space,
         task=task,
