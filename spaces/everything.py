@@ -12,6 +12,8 @@ Most values do not work together at once, and a supernet on uniform draws learns
 usual values of the literature three times in four each, and all values compete by what they change in such a network.
 """
 
+import math
+from collections.abc import Mapping
 from functools import partial
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -19,7 +21,7 @@ from torch import nn
 
 from spaces.attention import ATTENTION
 from spaces.blanks import Number, declare
-from spaces.candidate import Value
+from spaces.candidate import Candidate, Value
 from spaces.checks import check_image, check_sizes
 from spaces.draft import Draft
 from spaces.encoders import ENCODERS, encoded
@@ -66,6 +68,56 @@ def usual(width: int) -> dict[str, Value]:
         mine = {"width": times * width, **USUAL}
         values |= {f"{stage}_{name}": value for name, value in mine.items()}
     return values
+
+
+def blocks(candidate: Mapping[str, Value], stage: str) -> list[str]:
+    """The blocks of a stage without those that let all pass: skips, but where they widen the network."""
+    chosen = [str(candidate[f"{stage}_block{slot}"]) for slot in range(1, int(candidate[f"{stage}_depth"]) + 1)]
+    widening = chosen[:1] if stage != "stage1" else []  # its first block has the stem's width
+    return widening + [block for block in chosen[len(widening) :] if block != "skip"]
+
+
+def canonical(candidate: Candidate) -> Candidate:
+    """The same network: blocks that let all pass stand last and do not count, nor does attention that has no block."""
+    filled = dict(candidate)
+    for stage in STAGES:
+        left = blocks(candidate, stage)
+        filled[f"{stage}_depth"] = max(1, len(left))
+        row = [*left, *["skip"] * SLOTS]
+        filled |= {f"{stage}_block{slot}": row[slot - 1] for slot in range(1, SLOTS + 1)}
+        if set(left) <= {"skip"}:
+            filled[f"{stage}_attention"] = "none"
+    return Candidate(filled)
+
+
+def features(candidate: Candidate, *, width: int) -> dict[str, float]:
+    """Weights of convolutions behind the stem in units of C ** 2, their operations on the image, depth, residuals.
+
+    Also, of each stage ``drive``, the logarithm of threshold times time constant: of the current that makes a neuron at
+    rest fire at once, which is what its rate depends on first.
+    """
+    weights = operations = depth = residuals = 0.0
+    c_in, area = int(candidate["stage1_width"]) / width, 1.0
+    drives = {}
+    for stage in STAGES:
+        c_out = int(candidate[f"{stage}_width"]) / width
+        for number, block in enumerate(blocks(candidate, stage)):
+            projected = c_in * c_out if number == 0 and stage != "stage1" else 0.0
+            enters = c_in if number == 0 else c_out
+            here = projected
+            if block != "skip":
+                k = 5 if block.endswith("k5") else 3
+                plain = block.startswith("plain")
+                here = k**2 * (enters + c_out) * c_out + (0.0 if plain else projected)
+                residuals += not plain
+            depth += 1 if block == "skip" else 2
+            weights, operations = weights + here, operations + area * here
+        area /= 4
+        if candidate[f"{stage}_pool"] == "conv":
+            weights, operations, depth = weights + 9 * c_out**2, operations + area * 9 * c_out**2, depth + 1
+        drives[f"{stage} drive"] = math.log(float(candidate[f"{stage}_threshold"]) * float(candidate[f"{stage}_tau"]))
+        c_in = c_out
+    return {"weights": weights, "operations": operations, "depth": depth, "residuals": residuals, **drives}
 
 
 def skip(c_in: Number, c_out: Number, *, neuron: partial, norm: partial, **options: object) -> nn.Module:
@@ -139,5 +191,7 @@ def everything(*, width: int = 16, timesteps: int = 4, compiled: bool = True) ->
         timesteps=timesteps,
         build=build,
         family=lambda value: str(value).split("_")[0],
+        canonical=canonical,
+        features=partial(features, width=width),
         compiled=compiled,
     )

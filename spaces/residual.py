@@ -17,6 +17,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from torch import nn
 
 from spaces.blanks import Depth, Free, Number
+from spaces.candidate import Candidate
 from spaces.checks import check_image, check_sizes
 from spaces.draft import Draft
 from spaces.errors import SpaceError, unknown
@@ -40,6 +41,19 @@ def places(spec: TaskSpec) -> int:
     check_image(spec, 5, what="residual's strides and pooling")
     height, width = (((size + 3) // 4) // 2 for size in (spec.height, spec.width))  # strides round up, pools down
     return height * width
+
+
+def features(candidate: Candidate, *, width: int) -> dict[str, float]:
+    """Weights of convolutions behind the stem in units of C ** 2, their operations on the whole image, and blocks."""
+    weights = operations = blocks = 0.0
+    c_in, area = int(candidate["stage1_width"]) / width, 1.0
+    for stage, (_, stride) in STAGES.items():
+        c_out, depth = int(candidate[f"{stage}_width"]) / width, int(candidate[f"{stage}_depth"])
+        area /= stride**2
+        projection = c_in * c_out if stage != "stage1" else 0.0
+        here = projection + 9 * (c_in + c_out) * c_out + 18 * (depth - 1) * c_out**2
+        weights, operations, blocks, c_in = weights + here, operations + area * here, blocks + depth, c_out
+    return {"weights": weights, "operations": operations, "blocks": blocks}
 
 
 def residual(*, width: int = 16, timesteps: int = 4, neuron: str = "plif", compiled: bool = True) -> Space:
@@ -107,5 +121,6 @@ def residual(*, width: int = 16, timesteps: int = 4, neuron: str = "plif", compi
         timesteps=timesteps,
         build=build,
         published={f"ResNet-20 of {kind}": {"kind": kind, **rest} for kind in RESIDUALS},
+        features=partial(features, width=width),
         compiled=compiled,
     )

@@ -22,6 +22,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from torch import Tensor, nn
 
 from spaces.blanks import Choice
+from spaces.candidate import Candidate
 from spaces.checks import check_image, check_neuron, check_sizes
 from spaces.draft import Draft
 from spaces.kinds import Kind, averaged
@@ -58,6 +59,31 @@ def blanks(cells: int) -> dict[str, BaseDistribution]:
             found[f"{node}_inputs"] = CategoricalDistribution(["+".join(pair) for pair in combinations(states, 2)])
         found |= {f"{node}_{place}": CategoricalDistribution(OPTIONS) for place in ("first", "second")}
     return found
+
+
+def outputs_of(cells: int, width: int) -> dict[int, int]:
+    """Channels that come out of each cell, of the stem under 0, and of what stands before it under -1."""
+    first = 3 * max(1, width // 2)
+    return {-1: first, 0: first} | {k: first * 2 ** (2 * (k - 1) // cells) for k in range(1, cells + 1)}
+
+
+def features(candidate: Candidate, *, cells: int, width: int) -> dict[str, float]:
+    """Convolutions 3x3 in a cell and on its longest way; all cells' weights in units of C ** 2, and operations."""
+    outputs, area, weights, operations = outputs_of(cells, width), 1.0, 0.0, 0.0
+    depths = {"s0": 0.0, "s1": 0.0}
+    convolutions = 0.0
+    for node, states in STATES.items():
+        pair = str(candidate.get(f"{node}_inputs", "+".join(states))).split("+")
+        steps = [float(candidate[f"{node}_{place}"] != "skip") for place in ("first", "second")]
+        convolutions += sum(steps)
+        depths[node] = max(depths[state] + step for state, step in zip(pair, steps, strict=True))
+    for k in range(1, cells + 1):
+        area /= 4 if candidate.get(f"path{k}") == "down" else 1
+        c = outputs[k] // 3
+        here = (9 * convolutions * c**2 + (outputs[k - 2] + outputs[k - 1]) * c) / width**2
+        weights, operations = weights + here, operations + area * here
+    longest = max(depths.values())
+    return {"convolutions": convolutions, "longest": longest, "weights": weights, "operations": operations}
 
 
 class ConvNeuron(nn.Module):
@@ -166,8 +192,7 @@ def spikedhs(
     check_sizes(width=width, timesteps=timesteps, cells=cells)
     check_neuron(neuron)
     smallest = 2 ** (cells - 1)
-    first = 3 * max(1, width // 2)
-    outputs = {-1: first, 0: first} | {k: first * 2 ** (2 * (k - 1) // cells) for k in range(1, cells + 1)}
+    outputs = outputs_of(cells, width)
 
     def make_neuron(slope: float = STEM_SLOPE) -> Neuron:
         return Neuron(neuron, threshold=0.5, tau=1.25, decay_input=False, surrogate="sigmoid", width=2 * slope)
@@ -213,5 +238,6 @@ def spikedhs(
         build=build,
         published=PUBLISHED.get(cells, {}),
         family=lambda value: str(value).partition("_")[0],
+        features=partial(features, cells=cells, width=width),
         compiled=compiled,
     )

@@ -297,7 +297,7 @@ def trust(run: Gathered) -> list[str]:
             " They were trained on from the supernet’s weights, which makes the two more alike than new weights would."
         )
     if len(run.finalists) < 6:
-        said.append("So few say little: more --finalists say more.")
+        said.append("So few say little: more finalists would say more.")
     return [head, *said]
 
 

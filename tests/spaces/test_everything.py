@@ -1,12 +1,17 @@
 """The union holds the networks of others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from spaces.attention import SCTFA, SE
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.everything import everything
+from spaces.layers import Conv
+from spaces.residuals import SEW, Spiking
 from spaces.spec import TaskSpec
 from spaces.weights import initialise
 
@@ -32,3 +37,55 @@ def test_plain_blocks_and_usual_values_are_a_network_of_autosnn(second):
             readouts.append(network(images))
     assert readouts[0].abs().sum() > 0
     assert torch.equal(*readouts)
+
+
+def test_a_candidate_and_what_stands_for_it_are_one_network():
+    space = everything(width=4, timesteps=2)
+    rng, uniform = np.random.default_rng(2), replace(space, usual={})
+    others = 0
+    for candidate in (uniform.sample(rng) for _ in range(60)):
+        form = space.canonical(candidate)
+        others += form != candidate
+        networks = [space.network(SPEC, one).eval() for one in (candidate, form)]
+        images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            for network in networks:
+                initialise(network, torch.Generator().manual_seed(0), norm_scale=2.0, head_gain=4.0)
+            assert torch.equal(*(network(images) for network in networks)), candidate
+    assert others > 20
+
+
+def test_forms_that_differ_in_structure_are_other_networks():
+    space = everything(width=4, timesteps=2)
+    rng, uniform = np.random.default_rng(3), replace(space, usual={})
+    for candidate in (space.canonical(uniform.sample(rng)) for _ in range(40)):
+        for blank in space.halves["structure"]:
+            moved = space.canonical(Candidate({**candidate, blank: uniform.sample(rng)[blank]}))
+            if moved == candidate:
+                continue
+            shown = [repr(space.network(SPEC, one)) for one in (candidate, moved)]
+            assert shown[0] != shown[1], (blank, candidate)
+
+
+def test_features_are_what_is_built():
+    """Weights of convolutions behind the stem in units of C ** 2, and on how much of the image they work."""
+    space = everything(width=4)
+    rng, uniform = np.random.default_rng(0), replace(space, usual={})
+    for candidate in (uniform.sample(rng) for _ in range(30)):
+        network, found = space.network(SPEC, candidate), space.features(candidate)
+        weights = operations = depth = 0.0
+        residuals = 0
+        for name, link in network.named_children():
+            area = 4.0 ** -(int(name[5]) - 1) / (4 if name.endswith("pool") else 1) if name.startswith("stage") else 0
+            gates = {conv for module in link.modules() if isinstance(module, SE | SCTFA) for conv in module.modules()}
+            convs = [m for m in link.modules() if isinstance(m, Conv) and m not in gates]
+            here = sum(conv.used(conv.weight.shape[1]).numel() for conv in convs) / 4**2
+            weights, operations = weights + here * (area > 0), operations + here * area
+            depth += sum(conv.k > 1 for conv in convs) * (area > 0)
+            residuals += sum(isinstance(m, Spiking | SEW) for m in link.modules())
+        widening = sum(candidate[f"{stage}_block1"] == "skip" for stage in ("stage2", "stage3"))
+        assert found["weights"] == pytest.approx(weights)
+        assert found["operations"] == pytest.approx(operations)
+        assert found["depth"] == depth + widening
+        assert found["residuals"] == residuals
+        assert found["stage2 drive"] == pytest.approx(np.log(candidate["stage2_threshold"] * candidate["stage2_tau"]))

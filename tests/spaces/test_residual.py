@@ -127,3 +127,18 @@ def test_widths_are_halves_quarters_and_all():
     network = SPACE.network(DIGITS)
     fill(network, {**SPACE.smallest})
     assert network.eval().stem(images()).shape == (3, 4, 4, 16, 16)
+
+
+def test_features_are_what_is_built():
+    """Weights of convolutions behind the stem in units of C ** 2, and on how much of the image they work."""
+    rng = np.random.default_rng(0)
+    for candidate in (SPACE.sample(rng) for _ in range(20)):
+        network, found = SPACE.network(DIGITS, candidate), SPACE.features(candidate)
+        weights = {}
+        for stage in STAGES:
+            convs = {m.weight: m for m in getattr(network, stage).modules() if isinstance(m, Conv)}
+            weights[stage] = sum(conv.weight.numel() for conv in convs.values()) / 8**2
+        assert found["weights"] == pytest.approx(sum(weights.values()))
+        shares = {"stage1": 1, "stage2": 1 / 4, "stage3": 1 / 16}
+        assert found["operations"] == pytest.approx(sum(weights[stage] * share for stage, share in shares.items()))
+        assert found["blocks"] == sum(candidate[f"{stage}_depth"] for stage in STAGES)

@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from spaces.candidate import Candidate
 from spaces.errors import SpaceError
-from spaces.layers import Norm
+from spaces.layers import Conv, Norm
 from spaces.neurons.neuron import Neuron
 from spaces.spec import TaskSpec
 from spaces.spikedhs import CIFAR10, spikedhs
@@ -167,3 +168,33 @@ def test_bad_options(options, words):
 def test_images_too_small_for_the_path():
     with pytest.raises(SpaceError, match=r"7x32 pixels are too small.*at least 8x8"):
         spikedhs().network(TaskSpec(channels=1, height=7, width=32, classes=2))
+
+
+def test_features_are_what_is_built():
+    """Weights of convolutions behind the stem in units of C ** 2, and on how much of the image they work."""
+    rng = np.random.default_rng(0)
+    for candidate in (SPACE.sample(rng) for _ in range(20)):
+        network, found = SPACE.network(SPEC, candidate), SPACE.features(candidate)
+        weights, operations, area = 0.0, 0.0, 1.0
+        for number, cell in enumerate(network.cells.values(), 1):
+            area /= 4 if candidate.get(f"path{number}") == "down" else 1
+            here = sum(conv.weight.numel() for conv in cell.modules() if isinstance(conv, Conv)) / 4**2
+            weights, operations = weights + here, operations + area * here
+        assert found["weights"] == pytest.approx(weights)
+        assert found["operations"] == pytest.approx(operations)
+        convs = [conv for conv in network.cells.cell1.nodes.modules() if isinstance(conv, Conv)]
+        assert found["convolutions"] == len(convs)
+
+
+@pytest.mark.parametrize(
+    ("values", "longest"),
+    [
+        ({}, 2),  # s0 or s1 to n1, n1 to n3
+        ({"n3_inputs": "s0+s1"}, 1),
+        ({"n2_inputs": "s1+n1"}, 3),
+        ({"n2_inputs": "s1+n1", "n2_second": "skip"}, 2),
+        ({"n1_first": "skip", "n1_second": "skip", "n3_inputs": "s0+n1", "n3_second": "skip"}, 1),
+    ],
+)
+def test_the_longest_way(values, longest):
+    assert SPACE.features(Candidate({**CIFAR10, **KEEP, **values}))["longest"] == longest
