@@ -13,7 +13,8 @@ taken: the rest of the way for what was begun, and for a new one somewhat less t
 end.
 
 The hypervolume is that of the goal's reference point, in the objectives' own units. Without one it is measured from the
-worst seen, counts on a log scale. Which figures are modelled by their logarithm: counts, and what is more likely so.
+worst seen, counts on a log scale, or from where an objective is bounded, since what is beyond a bound counts nothing.
+Which figures are modelled by their logarithm: counts, and what is more likely so.
 """
 
 import math
@@ -27,7 +28,7 @@ from results.ledger import Outcome
 from search.goal import Goal
 from search.rungs import is_partial, latest, rungs_passed
 from search.samplers.improvement import Boxes, Gain, boxes, expected_improvement, without
-from search.samplers.modelled import scale_of
+from search.samplers.modelled import Scale, scale_of
 from search.samplers.nsga2 import move
 from search.samplers.partial import Ahead, as_at_the_end, joined
 from search.samplers.standing import usable, violations
@@ -47,6 +48,7 @@ ROUNDS = 2
 BEGINNING = 0.8  # price of a new candidate, in full evaluations, where some are given up on the way
 PROMISING = 16
 SHORTLIST = 400  # of the pool, for the picks of a batch
+TINY = 1e-300  # what has a logarithm
 
 
 def propose(
@@ -71,6 +73,21 @@ def informative(values: np.ndarray, senses: Sequence[int], most: int) -> np.ndar
     order = np.argsort(ranks(values, senses), kind="stable")
     best, rest = order[: most // 2], np.sort(order[most // 2 :])
     return np.sort(np.concatenate([best, rest[np.linspace(0, len(rest) - 1, most - len(best)).astype(int)]]))
+
+
+def reference_point(goal: Goal, scales: Sequence[Scale], values: np.ndarray) -> np.ndarray:
+    """Where hypervolume is measured from, as gains [m]; ``values`` [n, m] are objectives that were seen."""
+    if goal.reference:
+        return np.array([scale.sense * goal.reference[scale.name] for scale in scales], dtype=float)
+    found = []
+    for j, scale in enumerate(scales):
+        modelled = scale.modelled(values[:, j])  # outliers drawn in
+        gains = scale.gains(np.exp(modelled) if scale.logarithm else modelled)
+        worst = gains.min() - 0.01 * np.ptp(gains)
+        own = [bound for bound in goal.constraints if bound.metric == scale.name and bound.most == (scale.sense < 0)]
+        least = np.array([max(bound.bound, TINY) if scale.worth_logarithm else bound.bound for bound in own])
+        found.append(max([worst, *scale.gains(least)]))
+    return np.array(found)
 
 
 class _Search:
@@ -102,20 +119,9 @@ class _Search:
         if len(corners) > CORNERS:
             log = [scale.logarithm for scale in self.scales]
             corners = corners[spread(values[corners], goal.senses, CORNERS, log=log)]
-        self.left = boxes(gains[corners], self._reference(values[full]))
+        self.left = boxes(gains[corners], reference_point(goal, self.scales, values[full]))
         self.bases = self._bases(usable, values, on_front)
         self.learn(usable, values, history)
-
-    def _reference(self, values: np.ndarray) -> np.ndarray:
-        if self.goal.reference:
-            return np.array([s.sense * self.goal.reference[s.name] for s in self.scales], dtype=float)
-        worst = []
-        for j, scale in enumerate(self.scales):
-            modelled = scale.modelled(values[:, j])  # outliers drawn in
-            figures = np.exp(modelled) if scale.logarithm else modelled
-            gains = scale.gains(figures)
-            worst.append(gains.min() - 0.01 * np.ptp(gains))
-        return np.array(worst)
 
     def _bases(self, usable: Sequence[Outcome], values: np.ndarray, on_front: np.ndarray) -> list[Candidate]:
         if on_front.any():
@@ -156,7 +162,7 @@ class _Search:
                 figures = np.array([outcome.score.figure(constraint.metric) for outcome in usable], dtype=float)
                 scale = scale_of(constraint.metric, sense, figures, own_units=False)
                 process = fit(points, scale.modelled(figures)[places])
-            bound = math.log(max(constraint.bound, 1e-300)) if scale.logarithm else constraint.bound
+            bound = math.log(max(constraint.bound, TINY)) if scale.logarithm else constraint.bound
             self.bounds.append((process, sense, bound))
             if constraint.metric in read:
                 ahead = self.ahead[j]

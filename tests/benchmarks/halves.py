@@ -3,8 +3,9 @@
     python tests/benchmarks/halves.py --seeds 10 --candidates 150 -- --space dualspace --data digits
 
 One supernet is trained; every sampler and seed then searches with scores out of it. Prints the hypervolume (counts on a
-log scale, from the worst that any search saw) and after what share of its evaluations ``dual`` has what each rival has
-at its end, seed by seed. Options after ``--`` are those of ``launch.py search``.
+log scale, from the worst that any search saw, and accuracy from the floor, below which none of them was to search) and
+after what share of its evaluations ``dual`` has what each rival has at its end, seed by seed. Options after ``--`` are
+those of ``launch.py search``.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from walk import reached, volumes, walk
 
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import score_from_supernet, train_supernet
-from search.goal import make_goal
-from search.job import config_space, load_config_task, make_setting
+from search.goal import Goal
+from search.job import prepare_setting
 from spaces.candidate import Candidate, Score
 
 
@@ -32,9 +33,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--json", type=Path)
     options, config = parse(parser)
-    space, config = config_space(config)
-    task = load_config_task(config, space)
-    setting, goal = make_setting(config, space, task), make_goal(config)
+    config, setting, goal = prepare_setting(config)
+    space = setting.space
     supernet, _ = train_supernet(setting)
     print("supernet trained", flush=True)
     known: dict[Candidate, Score] = {}
@@ -61,14 +61,16 @@ def main() -> None:
             options.json.write_text(json.dumps([[*key, curve] for key, curve in curves.items()]))
 
 
-def curves_of(runs: dict, goal) -> dict:
+def curves_of(runs: dict, goal: Goal) -> dict:
     """Hypervolume after each evaluation of every search."""
     ok = [o.score for history in runs.values() for o in history if o.score.state == "ok"]
-    reference = (goal.values(ok) * goal.senses).min(axis=0) * goal.senses
+    worst = (goal.values(ok) * goal.senses).min(axis=0) * goal.senses
+    least = {bound.metric: bound.bound for bound in goal.floored(ok).constraints}
+    reference = [least.get(name, value) for name, value in zip(goal.objectives, worst, strict=True)]
     return {key: volumes(goal, history, reference, log=True) for key, history in runs.items()}
 
 
-def report(runs: dict, goal, samplers: list[str], seeds: int) -> None:
+def report(runs: dict, goal: Goal, samplers: list[str], seeds: int) -> None:
     """Prints how the samplers stand after so many seeds."""
     curves = curves_of(runs, goal)
     full = max(curve[-1] for curve in curves.values())

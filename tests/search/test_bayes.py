@@ -11,7 +11,7 @@ from results.ledger import Outcome
 from search.goal import Goal, parse_constraints
 from search.samplers import dual, joint
 from search.samplers import random as uniform
-from search.samplers.bayes import informative
+from search.samplers.bayes import informative, reference_point
 from search.samplers.modelled import Scale, scale_of
 from spaces.candidate import Candidate, Score
 from spaces.space import Space
@@ -173,3 +173,22 @@ def test_outliers_on_the_bad_side_are_drawn_in():
     values = np.array([90.0, 91.0, 92.0, 10.0, 93.0, 200.0])
     scale = Scale(name="top1", sense=1, logarithm=False, worth_logarithm=False)
     assert scale.modelled(values).tolist() == [90.0, 91.0, 92.0, 91.5 - 8 * 1.5, 93.0, 200.0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "reference", "expected"),
+    [
+        ([], {}, [0.1 - 0.008, -math.log(1000) - 0.01 * math.log(10)]),
+        (["accuracy>=0.4"], {}, [0.4, -math.log(1000) - 0.01 * math.log(10)]),
+        (["spikes<=200", "accuracy>=0.4", "accuracy>=0.3"], {}, [0.4, -math.log(200)]),
+        (["accuracy>=0.01", "accuracy<=0.8", "spikes>=200"], {}, [0.1 - 0.008, -math.log(1000) - 0.01 * math.log(10)]),
+        (["accuracy>=0.4"], {"accuracy": 0.2, "spikes": 500.0}, [0.2, -500.0]),
+    ],
+)
+def test_improvement_is_measured_from_the_bounds(bounds, reference, expected):
+    """What is beyond a bound is no improvement; else from a hundredth below the worst, or the point that was given."""
+    values = np.array([[0.1, 1000.0], [0.5, 100.0], [0.9, 500.0], [0.7, 300.0], [0.6, 250.0]])
+    goal = Goal(objectives=("accuracy", "spikes"), constraints=parse_constraints(bounds), reference=reference)
+    pairs = zip(goal.objectives, goal.senses, values.T, strict=True)
+    scales = [scale_of(name, sense, column, own_units=bool(reference)) for name, sense, column in pairs]
+    assert reference_point(goal, scales, values) == pytest.approx(expected)
