@@ -216,6 +216,7 @@ def fit(
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.25, 2.26 and 5.8.
     """
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     shift, scale = float(values.mean()), float(values.std()) or 1.0
     y = torch.tensor((values - shift) / scale)[:, None]
@@ -242,9 +243,10 @@ def fit(
 
     start = torch.cat([prior.start for prior in known.values()]).numpy()
     bounds = list(zip((mean - 4 * spread).tolist(), (mean + 4 * spread).tolist(), strict=True))
-    found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "ftol": ENOUGH}
-    )
+    with threadpool_limits(1, user_api="blas"):  # on its tiny matrices threads are in each other's way, and in torch's
+        found = minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "ftol": ENOUGH}
+        )
     with torch.no_grad():
         logs = split(torch.tensor(found.x))
         factor = factorise(logs, points, more)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy import optimize
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from search.samplers.surrogate import Belief, Points, coordinates, covariance, encoder, fit, one_thread
 from spaces.candidate import Candidate
@@ -122,6 +124,26 @@ def test_one_thread_gives_threads_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_fit_takes_one_thread_of_blas(monkeypatch):
+    """With more they wait for each other in a loop: on two busy cores a fit took three times as long."""
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    def watched(*args, **options):
+        seen.append(threads())
+        return minimize(*args, **options)
+
+    seen, minimize, candidates = [], optimize.minimize, drawn(12)
+    monkeypatch.setattr(optimize, "minimize", watched)
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()  # none where the system's own BLAS is used
+        fit(encoder(MIXED, candidates)(candidates), np.arange(12.0))
+        assert threads() == before
+    assert len(seen) == 1
+    assert seen[0] <= {1}
 
 
 def test_points_are_taken_by_index():
