@@ -235,14 +235,12 @@ def score_from_supernet(
     """
     supernets = members(supernet)
     readings: list[Readings] = []
-    if len(supernets) == 1:
-        score = _score_from_one(setting, supernet, candidate, readings, cache=cache, hopeless=hopeless)
-    else:
-        each = [
-            _score_from_one(setting, one, candidate, readings, cache=cache, root=(number,))
-            for number, one in enumerate(supernets)
-        ]
-        score = mean_score(each)
+    asked = hopeless if len(supernets) == 1 else None
+    each = [
+        _score_from_one(setting, one, candidate, readings, cache=cache, root=(number,), hopeless=asked)
+        for number, one in enumerate(supernets)
+    ]
+    score = mean_score(each)
     if not setting.readings or len(readings) < len(supernets):  # of one that failed, or was given up
         return score
     start = time.perf_counter()
@@ -278,8 +276,8 @@ def _score_from_one(
     readings: list[Readings],
     *,
     cache: PrefixCache | None,
-    root: Key = (),
-    hopeless: Callable[[Score, int, int], str] | None = None,
+    root: Key,
+    hopeless: Callable[[Score, int, int], str] | None,
 ) -> Score:
     """``score_from_supernet`` out of one supernet, whose readings are added to ``readings`` in place of what they tell.
 
