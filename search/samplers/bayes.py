@@ -17,7 +17,6 @@ worst seen, counts on a log scale, or from where an objective is bounded, since 
 Which figures are modelled by their logarithm: counts, and what is more likely so.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -48,7 +47,6 @@ ROUNDS = 2
 BEGINNING = 0.8  # price of a new candidate, in full evaluations, where some are given up on the way
 PROMISING = 16
 SHORTLIST = 400  # of the pool, for the picks of a batch
-TINY = 1e-300  # what has a logarithm
 
 
 def propose(
@@ -85,8 +83,7 @@ def reference_point(goal: Goal, scales: Sequence[Scale], values: np.ndarray) -> 
         gains = scale.gains(np.exp(modelled) if scale.logarithm else modelled)
         worst = gains.min() - 0.01 * np.ptp(gains)
         own = [bound for bound in goal.constraints if bound.metric == scale.name and bound.most == (scale.sense < 0)]
-        least = np.array([max(bound.bound, TINY) if scale.worth_logarithm else bound.bound for bound in own])
-        found.append(max([worst, *scale.gains(least)]))
+        found.append(max([worst, *scale.gains(np.array([bound.bound for bound in own]))]))
     return np.array(found)
 
 
@@ -162,7 +159,7 @@ class _Search:
                 figures = np.array([outcome.score.figure(constraint.metric) for outcome in usable], dtype=float)
                 scale = scale_of(constraint.metric, sense, figures, own_units=False)
                 process = fit(points, scale.modelled(figures)[places])
-            bound = math.log(max(constraint.bound, TINY)) if scale.logarithm else constraint.bound
+            bound = float(scale.as_modelled(np.array(constraint.bound)))
             self.bounds.append((process, sense, bound))
             if constraint.metric in read:
                 ahead = self.ahead[j]

@@ -8,6 +8,7 @@ import numpy as np
 from spaces.candidate import COUNT_LIKE
 
 OUTLIER = 8.0  # median absolute deviations on the bad side, beyond which all is equally bad
+TINY = 1e-300  # stands for 0 where logarithms are taken: no figure there is, but a bound on one may be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,13 @@ class Scale:
     logarithm: bool
     worth_logarithm: bool
 
+    def as_modelled(self, values: np.ndarray) -> np.ndarray:
+        """Figures, or bounds on them, as they are modelled."""
+        return _log(values) if self.logarithm else values
+
     def modelled(self, values: np.ndarray) -> np.ndarray:
         """Figures as they are modelled; far outliers on the bad side are drawn in."""
-        values = np.log(values) if self.logarithm else values
+        values = self.as_modelled(values)
         middle = np.median(values)
         reach = OUTLIER * np.median(np.abs(values - middle))
         if reach == 0:
@@ -36,8 +41,8 @@ class Scale:
         return np.maximum(values, middle - reach) if self.sense > 0 else np.minimum(values, middle + reach)
 
     def gains(self, values: np.ndarray) -> np.ndarray:
-        """What figures are worth: the more the better."""
-        return self.sense * (np.log(values) if self.worth_logarithm else values)
+        """What figures, or bounds on them, are worth: the more the better."""
+        return self.sense * (_log(values) if self.worth_logarithm else values)
 
 
 def scale_of(name: str, sense: int, values: np.ndarray, *, own_units: bool) -> Scale:
@@ -47,6 +52,10 @@ def scale_of(name: str, sense: int, values: np.ndarray, *, own_units: bool) -> S
     return Scale(
         name=name, sense=sense, logarithm=logarithm, worth_logarithm=logarithm and name in COUNT_LIKE and not own_units
     )
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(values, TINY))
 
 
 def _more_likely_log(values: np.ndarray) -> bool:
