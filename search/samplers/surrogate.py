@@ -84,12 +84,13 @@ def encoder(space: Space, examples: Sequence[Candidate]) -> Callable[[Sequence[C
     lists = list(dict.fromkeys(choices.values()))
     shared = tuple(lists.index(own) for own in choices.values()), tuple(map(len, lists))
     places = {name: {choice: place for place, choice in enumerate(own)} for name, own in choices.items()}
-    told = [space.features(candidate) for candidate in examples]
-    bounds = {name: (min(t[name] for t in told), max(t[name] for t in told)) for name in (told[0] if told else ())}
+    told = {candidate: space.features(candidate) for candidate in examples}
+    seen = {name: [known[name] for known in told.values()] for name in next(iter(told.values()), ())}
+    bounds = {name: (min(figures), max(figures)) for name, figures in seen.items()}
     ranges = {name: (low, high - low) for name, (low, high) in bounds.items() if high > low}
 
     def facts(candidate: Candidate) -> list[float]:
-        known = space.features(candidate) if ranges else {}
+        known = told[candidate] if candidate in told else space.features(candidate)
         scaled = [(known[name] - low) / width for name, (low, width) in ranges.items()]
         return [to_unit(blank, candidate[name]) for name, blank in integers.items()] + scaled
 
