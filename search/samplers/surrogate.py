@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -39,11 +40,18 @@ PLANE = 2  # dimensions in which choices are laid out
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Runs torch on one thread: sums then have one order, and small matrices are quickest."""
+    """Runs torch and BLAS on one thread: sums then have one order, and small matrices are quickest.
+
+    Threads of BLAS that have no work wait in a loop, in the way of whatever else the machine does.
+    """
+    from threadpoolctl import threadpool_limits
+
+    import_module("scipy.optimize")  # has a BLAS of its own, which must be there to be told
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -217,7 +225,6 @@ def fit(
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.25, 2.26 and 5.8.
     """
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
     shift, scale = float(values.mean()), float(values.std()) or 1.0
     y = torch.tensor((values - shift) / scale)[:, None]
@@ -244,10 +251,9 @@ def fit(
 
     start = torch.cat([prior.start for prior in known.values()]).numpy()
     bounds = list(zip((mean - 4 * spread).tolist(), (mean + 4 * spread).tolist(), strict=True))
-    with threadpool_limits(1, user_api="blas"):  # on its tiny matrices threads are in each other's way, and in torch's
-        found = minimize(
-            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "ftol": ENOUGH}
-        )
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "ftol": ENOUGH}
+    )
     with torch.no_grad():
         logs = split(torch.tensor(found.x))
         factor = factorise(logs, points, more)

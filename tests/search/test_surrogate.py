@@ -126,7 +126,7 @@ def test_one_thread_gives_threads_back():
         torch.set_num_threads(before)
 
 
-def test_a_fit_takes_one_thread_of_blas(monkeypatch):
+def test_one_thread_is_that_of_blas_too(monkeypatch):
     """With more they wait for each other in a loop: on two busy cores a fit took three times as long."""
 
     def threads():
@@ -140,7 +140,8 @@ def test_a_fit_takes_one_thread_of_blas(monkeypatch):
     monkeypatch.setattr(optimize, "minimize", watched)
     with threadpool_limits(2, user_api="blas"):
         before = threads()  # none where the system's own BLAS is used
-        fit(encoder(MIXED, candidates)(candidates), np.arange(12.0))
+        with one_thread():
+            fit(encoder(MIXED, candidates)(candidates), np.arange(12.0))
         assert threads() == before
     assert len(seen) == 1
     assert seen[0] <= {1}
