@@ -5,12 +5,14 @@
 #endif
 #include "vectors.h"
 
+#ifndef MASKS
 /* Bit l of lane l. */
 static const bits LANE = {1, 2, 4, 8, 16, 32, 64, 128,
 #ifdef __AVX512F__
                           256, 512, 1024, 2048, 4096, 8192, 16384, 32768
 #endif
 };
+#endif
 
 /* One bit a lane that is not 0, of lanes that are all ones or all zeros. */
 INLINE uint16_t bits_of(bits where) {
@@ -43,7 +45,11 @@ INLINE void unpack(const uint8_t *bytes, int64_t n, int half, void *out) {
         int64_t some = n - i < LANES ? n - i : LANES;
         uint16_t found = 0;
         memcpy(&found, bytes + i / 8, some > 8 ? 2 : 1);
-        bits where = (bits)((((bits){0} + found) & LANE) != (bits){0});
+#ifdef MASKS
+        lanes where = found;
+#else
+        lanes where = (bits)((((bits){0} + found) & LANE) != (bits){0});
+#endif
         put_spikes(out, i, where, some, half);
     }
 }

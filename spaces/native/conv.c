@@ -1,16 +1,9 @@
-/* Event-driven convolution on the CPU: work in proportion to spikes, not to neurons.
+/* Event-driven convolution on the CPU, backward: the gradient of the kernel, in proportion to spikes. See forward.c.
 
-   Maps are channels last, [n, h, w, c], float32 or, where `half` is 1, bfloat16; sums are float32. Spikes are exactly 0
-   or 1. Kernels are of size k, 3, 5 or 7, with padding k / 2 and stride 1; channels out come in multiples of 8 and are
-   worked on in blocks of `cb`, a vector, see `block_of`.
+   Spikes are a list, kept until then: `event` holds the channels of each pixel's spikes, pixel after pixel, and `start`
+   [n * h * w + 1] where each pixel's begin. Gradient maps are padded by k / 2. */
 
-   Spikes are a list: `event` holds the channels of each pixel's spikes, pixel after pixel, and `start` [n * h * w + 1]
-   where each pixel's begin. Output and gradient maps are padded by k / 2, so that what a pixel reaches is a window of
-   k x k pixels. As many rows of the window as registers hold are summed at once. */
-
-#include "vectors.h"
-
-#include <stdlib.h>
+#include "conv.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -24,9 +17,6 @@ typedef float v8a __attribute__((vector_size(32)));
 typedef int32_t v8i __attribute__((vector_size(32), aligned(4)));
 typedef uint32_t v8u __attribute__((vector_size(32)));
 typedef uint16_t v8s __attribute__((vector_size(16), aligned(2)));
-
-#define NEAR (32 * 1024) /* bytes that stay in the nearest cache beside what else is read */
-#define LARGEST 7
 
 /* Whether this processor multiplies matrices of bfloat16 by the tile: dense convolutions in it are then faster. */
 int has_tiles(void) {
@@ -114,32 +104,9 @@ void list_events(const void *x, int64_t pixels, int64_t c, int half, uint16_t *e
         list(x, pixels, c, 0, event, start);
 }
 
-#define EACH(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)
-
-/* For a size K of kernel, R of its rows at once, and blocks that are a vector V of channels; a pixel of a map is one block.
-
-   forward: adds what the spikes of a row of w pixels reach to R rows of the padded map, `wide` pixels apart, of which `map`
-   is the first that the row reaches; weight is [c_in][R][K][cb]. The window moves along with the pixels: each one of the
-   map is read as it comes into it, and written as it leaves.
-   backward: to [R][K][cb] += the sum of `count` such windows of a padded map, which begin at the given pixels. */
-#define KERNELS(K, R, V)                                                                                          \
-    static void forward_##K##_##R##_##V(const uint16_t *event, const int32_t *start, const float *weight,         \
-                                        float *map, int64_t wide, int64_t w) {                                    \
-        V sum[R][K], *to = (V *)map;                                                                              \
-        EACH(r, R) EACH(j, K - 1) sum[r][j + 1] = to[r * wide + j];                                               \
-        for (int64_t x = 0; x < w; x++, to++) {                                                                   \
-            EACH(r, R) {                                                                                          \
-                EACH(j, K - 1) sum[r][j] = sum[r][j + 1];                                                         \
-                sum[r][K - 1] = to[r * wide + K - 1];                                                             \
-            }                                                                                                     \
-            for (const uint16_t *spike = event + start[x], *end = event + start[x + 1]; spike < end; spike++) {   \
-                const V *reached = (const V *)weight + *spike * (R * K);                                          \
-                EACH(r, R) EACH(j, K) sum[r][j] += reached[r * K + j];                                            \
-            }                                                                                                     \
-            EACH(r, R) to[r * wide] = sum[r][0];                                                                  \
-        }                                                                                                         \
-        EACH(r, R) EACH(j, K - 1) to[r * wide + j] = sum[r][j + 1];                                               \
-    }                                                                                                             \
+/* For a size K of kernel, R of its rows at once, and blocks that are a vector V of channels, a pixel of a map being one:
+   to [R][K][cb] += the sum of `count` windows of R x K pixels of a padded map, which begin at the given pixels. */
+#define BACKWARD(K, R, V)                                                                                         \
     static void backward_##K##_##R##_##V(const int32_t *place, int64_t count, const float *map, int64_t wide,     \
                                          float *to) {                                                             \
         V sum[R][K];                                                                                              \
@@ -151,127 +118,28 @@ void list_events(const void *x, int64_t pixels, int64_t c, int half, uint16_t *e
         EACH(r, R) EACH(j, K)((V *)to)[r * K + j] = sum[r][j];                                                    \
     }
 
-typedef void forward_rows(const uint16_t *, const int32_t *, const float *, float *, int64_t, int64_t);
 typedef void backward_rows(const int32_t *, int64_t, const float *, int64_t, float *);
-
-/* How many rows of a kernel fit into the registers: beside a block of each of their pixels, little else is held. */
-#ifdef __AVX512F__
-#define MOST_5 5
-#define MOST_7 4
-#define EACH_5(DO, ...) \
-    DO(5, 1, __VA_ARGS__) DO(5, 2, __VA_ARGS__) DO(5, 3, __VA_ARGS__) DO(5, 4, __VA_ARGS__) DO(5, 5, __VA_ARGS__)
-#define EACH_7(DO, ...) DO(7, 1, __VA_ARGS__) DO(7, 2, __VA_ARGS__) DO(7, 3, __VA_ARGS__) DO(7, 4, __VA_ARGS__)
-#else
-#define MOST_5 3
-#define MOST_7 2
-#define EACH_5(DO, ...) DO(5, 1, __VA_ARGS__) DO(5, 2, __VA_ARGS__) DO(5, 3, __VA_ARGS__)
-#define EACH_7(DO, ...) DO(7, 1, __VA_ARGS__) DO(7, 2, __VA_ARGS__)
-#endif
-#define EACH_SIZE(DO, ...) \
-    DO(3, 1, __VA_ARGS__) DO(3, 2, __VA_ARGS__) DO(3, 3, __VA_ARGS__) \
-    EACH_5(DO, __VA_ARGS__) EACH_7(DO, __VA_ARGS__)
-static const int most[LARGEST + 1] = {[3] = 3, [5] = MOST_5, [7] = MOST_7};
-
-#define ENTRY(K, R, NAME, V) [K / 2][R] = NAME##_##K##_##R##_##V,
-#define TABLES(V)                                                                    \
-    EACH_SIZE(KERNELS, V)                                                            \
-    static forward_rows *const forward_##V[4][6] = {EACH_SIZE(ENTRY, forward, V)};   \
-    static backward_rows *const backward_##V[4][6] = {EACH_SIZE(ENTRY, backward, V)};
-TABLES(v8)
+#define ENTRY(K, R, V) [K / 2][R] = backward_##K##_##R##_##V,
+#define TABLE(V)             \
+    EACH_SIZE(BACKWARD, V)   \
+    static backward_rows *const backward_##V[4][6] = {EACH_SIZE(ENTRY, V)};
+TABLE(v8)
 #ifdef __AVX512F__ /* vectors twice as long */
 typedef float v16 __attribute__((vector_size(64), aligned(4)));
-TABLES(v16)
-#define WIDEST 16
-#else
-#define WIDEST 8
+TABLE(v16)
 #endif
 
-INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* Channels out that are worked on at a time: a vector. */
-static int64_t block_of(int64_t c_out) { return c_out % WIDEST ? 8 : WIDEST; }
-
+static backward_rows *backward_of(int64_t cb, int64_t k, int64_t rows) {
 #ifdef __AVX512F__
-#define OF(NAME) return (cb == 16 ? NAME##_v16 : NAME##_v8)[k / 2][rows]
-#else
-#define OF(NAME) return (void)cb, NAME##_v8[k / 2][rows]
+    if (cb == 16) return backward_v16[k / 2][rows];
 #endif
-static forward_rows *forward_of(int64_t cb, int64_t k, int64_t rows) { OF(forward); }
-static backward_rows *backward_of(int64_t cb, int64_t k, int64_t rows) { OF(backward); }
+    return (void)cb, backward_v8[k / 2][rows];
+}
 
-/* `count` blocks of cb values of a row, `step` apart, into a padded map, and out of it. */
+/* `count` blocks of cb values of a row, `step` apart, into a padded map. */
 INLINE void put_in(const void *x, int64_t i, int64_t step, int half, float *map, int64_t count, int64_t cb) {
     for (int64_t px = 0; px < count; px++, i += step, map += cb)
         for (int64_t c = 0; c < cb; c += 8) *(v8 *)(map + c) = load8(x, i + c, half);
-}
-
-INLINE void take_out(const float *map, int64_t count, int64_t cb, void *y, int64_t i, int64_t step, int half) {
-    for (int64_t px = 0; px < count; px++, i += step, map += cb)
-        for (int64_t c = 0; c < cb; c += 8) store8(y, i + c, *(const v8 *)(map + c), half);
-}
-
-/* That many floats, all 0, on a border of the cache's lines. */
-static float *zeros(int64_t count) {
-    size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
-    float *map = aligned_alloc(64, bytes);
-    if (map) memset(map, 0, bytes);
-    return map;
-}
-
-/* out [n, h, w, c_out] of events and kernel [c_out, c_in, k, k]. Returns 0, or -1 without memory.
-
-   Rows of the kernel are taken together whose weights stay in the nearest cache; so do those of the map, for a strip of the
-   frame at a time. */
-int conv_forward(const uint16_t *event, const int32_t *start, const float *kernel, void *out, int64_t n, int64_t h,
-                 int64_t w, int64_t c_in, int64_t c_out, int k, int half, int threads) {
-    int64_t p = k / 2, ph = h + 2 * p, pw = w + 2 * p, cb = block_of(c_out), size = k * k * c_in * c_out;
-    int64_t fit = NEAR / (k * c_in * cb * (int64_t)sizeof(float)), rows = least(most[k], fit < 1 ? 1 : fit);
-    int64_t strip = rows == k ? h : NEAR / (pw * cb * (int64_t)sizeof(float)) - k + 1;
-    if (strip < 1) strip = 1;
-    float *weight = zeros(size); /* [c_out / cb][row of the output][c_in][cb], rows that are taken together side by side */
-    if (!weight) return -1;
-    for (int64_t co = 0; co < c_out; co++)
-        for (int64_t c = 0; c < c_in; c++)
-            for (int64_t r = 0; r < k; r++) {
-                int64_t first = r / rows * rows, together = least(rows, k - first);
-                float *to = weight + co / cb * cb * c_in * k * k + first * c_in * k * cb;
-                to += (c * together + r - first) * k * cb + co % cb;
-                for (int64_t j = 0; j < k; j++) to[j * cb] = kernel[((co * c_in + c) * k + k - 1 - r) * k + k - 1 - j];
-            }
-    int failed = 0;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        float *map = zeros((ph * pw + 1) * cb); /* a pixel more is read than used */
-        if (!map) {
-#pragma omp atomic write
-            failed = 1;
-        }
-#pragma omp for schedule(static) collapse(2)
-        for (int64_t frame = 0; frame < n; frame++)
-            for (int64_t co = 0; co < c_out; co += cb) {
-                if (!map) continue;
-                memset(map, 0, ph * pw * cb * sizeof(float));
-                for (int64_t top = 0; top < h; top += strip)
-                    for (int64_t r = 0; r < k; r += rows) {
-                        int64_t together = least(rows, k - r);
-                        forward_rows *forward = forward_of(cb, k, together);
-                        const float *from = weight + co * c_in * k * k + r * c_in * k * cb;
-                        for (int64_t y = top; y < least(top + strip, h); y++)
-                            forward(event, start + (frame * h + y) * w, from, map + (y + r) * pw * cb, pw, w);
-                    }
-                for (int64_t y = 0; y < h; y++) {
-                    const float *from = map + ((y + p) * pw + p) * cb;
-                    int64_t to = (frame * h + y) * w * c_out + co;
-                    if (half)
-                        take_out(from, w, cb, out, to, c_out, 1);
-                    else
-                        take_out(from, w, cb, out, to, c_out, 0);
-                }
-            }
-        free(map);
-    }
-    free(weight);
-    return failed ? -1 : 0;
 }
 
 /* Gradient of the kernel, [c_out, c_in, k, k], for the gradient [n, h, w, c_out] of the output. Returns 0, or -1 without
@@ -330,9 +198,9 @@ int conv_weight_gradient(const uint16_t *event, const int32_t *start, const void
                     }
                 for (int64_t c = 0; c < c_in; c++) {
                     if (count[c] == 0) continue;
-                    for (int64_t r = 0; r < k; r += most[k]) {
+                    for (int64_t r = 0; r < k; r += most_rows(k)) {
                         float *to = own + (co * c_in + c * cb) * k * k + r * k * cb;
-                        backward_rows *backward = backward_of(cb, k, least(most[k], k - r));
+                        backward_rows *backward = backward_of(cb, k, least(most_rows(k), k - r));
                         backward(place + c * room, count[c], map + r * pw * cb, pw, to);
                     }
                 }

@@ -65,11 +65,29 @@ def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool =
     ):  # sees every stride-th pixel; PyTorch 2.14 writes past its memory on such layers' gradients
         x, stride = x[:, :, ::stride, ::stride].contiguous(memory_format=torch.channels_last), 1
     sparse = event_driven and stride == 1 and k in KERNEL_SIZES and c_out % 8 == 0 and kernel.dtype == torch.float32
-    if sparse and (dtype := _dtype_of_events(x)) is not None and (count := count_events(x)) is not None:
-        training = torch.is_grad_enabled() and kernel.requires_grad
-        if not training or count <= DENSE_ABOVE[dtype] * x.numel():
+    if sparse and (dtype := _dtype_of_events(x)) is not None:
+        if not torch.is_grad_enabled() or not (x.requires_grad or kernel.requires_grad):
+            out = _forward(x, kernel, dtype)
+            if out is not None:
+                return out
+        elif (count := count_events(x)) is not None and (
+            not kernel.requires_grad or count <= DENSE_ABOVE[dtype] * x.numel()
+        ):
             return _EventConv.apply(x, kernel, list_events(x, count), dtype)
     return F.conv2d(x, kernel.contiguous(memory_format=torch.channels_last), stride=stride, padding=k // 2)
+
+
+def _forward(x: Tensor, kernel: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """The convolution; None where ``x`` has more than 0 and 1, or lies as no kernel reads it."""
+    if not suits(x):
+        return None
+    n, c_in, h, w = x.shape
+    c_out, _, k, _ = kernel.shape
+    out, weight = torch.empty(n, h, w, c_out, dtype=dtype), kernel.detach().contiguous()
+    arguments = (x.data_ptr(), weight.data_ptr(), out.data_ptr(), n, h, w, c_in, c_out, k, is_half(x), is_half(out))
+    status = kernels().conv_forward(*arguments, torch.get_num_threads())
+    check(min(status, 0))
+    return None if status else out.permute(0, 3, 1, 2)
 
 
 def _dtype_of_events(x: Tensor) -> torch.dtype | None:
@@ -88,16 +106,12 @@ def has_tiles() -> bool:
 class _EventConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, kernel: Tensor, events: Events, dtype: torch.dtype) -> Tensor:  # noqa: ANN001
-        c_out, c_in, k, _ = kernel.shape
-        n, _, h, w = events.shape
-        out, weight = torch.empty(n, h, w, c_out, dtype=dtype), kernel.detach().contiguous()
-        arguments = (*_lists(events), weight.data_ptr(), out.data_ptr(), n, h, w, c_in, c_out, k)
-        check(kernels().conv_forward(*arguments, is_half(out), torch.get_num_threads()))
+        out = _forward(x, kernel, dtype)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(kernel)
             ctx.dtype = x.dtype
             ctx.events = events
-        return out.permute(0, 3, 1, 2)
+        return out
 
     @staticmethod
     @once_differentiable

@@ -47,18 +47,18 @@ INLINE vec current(term x, int64_t i, int64_t j, int64_t some, int half) {
 
 /* `some` neurons from i on, which have place j in a line; T values of theirs lie `apart`. Returns which membranes are not
    finite at the end: one that is not once stays so. */
-INLINE bits one(term x, term y, vec decay, vec threshold, int64_t steps, int64_t apart, int64_t i, int64_t j,
+INLINE bits run(term x, term y, vec decay, vec threshold, int64_t steps, int64_t apart, int64_t i, int64_t j,
                 int64_t some, int half, int two, int scaled, reset by, void *out, float *sums) {
-    vec v = {0}, count = get(sums, 0, some, 0);
+    vec v = {0}, one = v + 1, count = get(sums, 0, some, 0);
     for (int64_t t = 0; t < steps; t++) {
         vec now = current(x, i + t * x.step, j, some, half);
         if (two) now = rounded(now + current(y, i + t * y.step, j, some, half), half);
         v = scaled ? v + (now - v) * decay : v - v * decay + now;
-        bits fires = (bits)(v >= threshold);
-        if (by == HARD) v = v * (vec)(~fires & 0x3f800000);
-        if (by == SOFT) v = v - (vec)(fires & (bits)threshold);
+        lanes fires = reaches(v, threshold);
+        if (by == HARD) v = times_zero(v, fires);
+        if (by == SOFT) v = plus(v, fires, -threshold);
         put_spikes(out, i + t * apart, fires, some, half);
-        count += (vec)(fires & 0x3f800000);
+        count = plus(count, fires, one);
     }
     memcpy(sums, &count, some * sizeof(float));
     return (bits)(v - v != 0);
@@ -77,9 +77,9 @@ INLINE int chunk(term x, term y, const float *decay, const float *threshold, int
             vec d = load(decay, j, 0), at_least = load(threshold, j, 0);
             int64_t i = b * size + p;
             if (end - p >= LANES)
-                odd |= one(x, y, d, at_least, steps, apart, i, j, LANES, half, two, scaled, by, out, sums + p);
+                odd |= run(x, y, d, at_least, steps, apart, i, j, LANES, half, two, scaled, by, out, sums + p);
             else
-                odd |= one(x, y, d, at_least, steps, apart, i, j, end - p, half, two, scaled, by, out, sums + p);
+                odd |= run(x, y, d, at_least, steps, apart, i, j, end - p, half, two, scaled, by, out, sums + p);
         }
     return !any(odd);
 }

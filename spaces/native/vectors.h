@@ -94,13 +94,56 @@ INLINE void put(void *y, int64_t i, vec value, int64_t some, int half) {
         store_some(y, i, value, some, half);
 }
 
-/* Puts 1 where `where` is all ones, and 0 where it is all zeros. */
-INLINE void put_spikes(void *y, int64_t i, bits where, int64_t some, int half) {
+/* What a comparison says of every lane: a bit each where the processor has registers for masks, or else all ones or zeros. */
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+#define MASKS
+typedef __mmask16 lanes;
+#else
+typedef bits lanes;
+#endif
+
+/* Where a >= b. */
+INLINE lanes reaches(vec a, vec b) {
+#ifdef MASKS
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GE_OQ);
+#else
+    return (bits)(a >= b);
+#endif
+}
+
+/* a + b there, and a elsewhere. */
+INLINE vec plus(vec a, lanes where, vec b) {
+#ifdef MASKS
+    return (vec)_mm512_mask_add_ps((__m512)a, where, (__m512)a, (__m512)b);
+#else
+    return a + (vec)((bits)b & where);
+#endif
+}
+
+/* a x 0 there, no number where a is not finite, and a elsewhere. */
+INLINE vec times_zero(vec a, lanes where) {
+#ifdef MASKS
+    return (vec)_mm512_mask_mul_ps((__m512)a, where, (__m512)a, _mm512_setzero_ps());
+#else
+    return a * (vec)(~where & 0x3f800000);
+#endif
+}
+
+/* Puts 1 there, and 0 elsewhere. */
+INLINE void put_spikes(void *y, int64_t i, lanes where, int64_t some, int half) {
     if (half) {
+#ifdef MASKS
+        halves narrow = (halves)_mm256_maskz_mov_epi16(where, _mm256_set1_epi16(0x3f80));
+#else
         halves narrow = narrowed(where & 0x3f80);
+#endif
         memcpy(at(y, i, 1), &narrow, 2 * some);
     } else {
+#ifdef MASKS
+        bits wide = (bits)_mm512_maskz_mov_epi32(where, _mm512_set1_epi32(0x3f800000));
+#else
         bits wide = where & 0x3f800000;
+#endif
         memcpy(at(y, i, 0), &wide, 4 * some);
     }
 }
