@@ -6,6 +6,7 @@ to 2 times as quick as PyTorch's; on a GPU a whole batch is PyTorch's.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -14,9 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from spaces.current import Current
+from spaces.current import Current, computed, terms_of
 from spaces.native import norm as native
-from spaces.native.fire import Term
 
 Exchange = Callable[[Tensor], Sequence[Tensor]]  # this one's row -> the rows of all who share a batch, in order
 
@@ -48,7 +48,9 @@ def batch_norm(
     """
     if training and exchange is alone and x.numel() == x.shape[1]:
         raise ValueError(f"a batch of {x.shape[0]} with one value a channel has no variance: give more samples")
-    later = compiled and not torch.is_grad_enabled() and native.suits(x)
+    later = compiled and not torch.is_grad_enabled() and (isinstance(x, Current) or native.suits(x))
+    if training or not later:
+        x = computed(x)
     if training and (exchange is not alone or x.device.type == "cpu"):
         with torch.no_grad():
             count, (mean, var) = x.numel() // x.shape[1], moments(x, compiled=compiled)
@@ -64,7 +66,8 @@ def batch_norm(
     else:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
     scale = rate * weight
-    return Current(Term(x, scale, bias - mean * scale))
+    (term,) = terms_of(x)
+    return Current(replace(term, along=scale, offset=bias - mean * scale))
 
 
 class _BatchNorm(torch.autograd.Function):

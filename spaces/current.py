@@ -33,8 +33,8 @@ class Current(Tensor):
     @staticmethod
     def __new__(cls: type[Current], *terms: Term) -> Current:
         """The sum of terms."""
-        like = terms[0].map
-        made = Tensor._make_wrapper_subclass(cls, like.shape, strides=like.stride(), dtype=like.dtype)
+        like = terms[0]
+        made = Tensor._make_wrapper_subclass(cls, like.shape, strides=like.stride, dtype=like.map.dtype)
         made.terms, made.known = terms, None
         return made
 
@@ -42,14 +42,15 @@ class Current(Tensor):
     def __torch_dispatch__(cls, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:  # noqa: ANN401
         """Time put in front of a map, and the sum of two, are currents again; all else gets values."""
         if function is aten.view.default and tuple(given[1][-3:]) == tuple(given[0].shape[-3:]):
-            return Current(*(replace(term, map=term.map.view(given[1])) for term in given[0].terms))
+            return Current(*(term.view(given[1]) for term in given[0].terms))
         if function is aten.add.Tensor and not named and _single(*given):
             return Current(*(term for x in given for term in terms_of(x)))
         return function(*tree_map(computed, given), **tree_map(computed, named or {}))
 
     def repeated(self, times: int) -> Current:
         """The same current at each of so many time steps."""
-        return Current(*(replace(term, map=term.map.expand(times, *self.shape)) for term in self.terms))
+        done = [term.convolved() for term in self.terms]
+        return Current(*(replace(term, map=term.map.expand(times, *self.shape)) for term in done))
 
 
 def terms_of(x: Tensor) -> tuple[Term, ...]:
@@ -68,6 +69,13 @@ def computed(x: Any) -> Any:  # noqa: ANN401
     return x.known
 
 
+def unscaled(x: Tensor) -> Tensor:
+    """What a norm can put its scale on: a current of one term that has none yet; of any other its values."""
+    if isinstance(x, Current) and len(x.terms) == 1 and x.terms[0].along is None:
+        return x
+    return computed(x)
+
+
 def _single(x: Tensor, y: Tensor) -> bool:
     """Whether both are maps that lie alike, so that whatever is a view of one is of the other, of one term each."""
     return (
@@ -80,6 +88,7 @@ def _single(x: Tensor, y: Tensor) -> bool:
 
 def _map(term: Term) -> Tensor:
     """The values of a term."""
+    term = term.convolved()
     if term.along is None:
         return term.map
     if term.map.dim() == 4:

@@ -15,16 +15,19 @@ from torch.nn import functional as F
 from spaces.batch_norm import batch_norm
 from spaces.blanks import Filled, Free, Number, largest
 from spaces.candidate import Value
-from spaces.current import computed
+from spaces.current import Current, computed, unscaled
 from spaces.errors import SpaceError
 from spaces.kinds import REAL, Kind, added, averaged, joined
-from spaces.native.conv import convolve
+from spaces.native.conv import convolve, waits
+from spaces.native.fire import Term
 from spaces.native.pool import max_pool
 
 
-def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Applies a layer of [N, C, H, W] to a map with or without time in front."""
-    x = computed(x)
+def over_time(
+    layer: Callable[[Tensor], Tensor], x: Tensor, *, as_given: Callable[[Tensor], Tensor] = computed
+) -> Tensor:
+    """Applies a layer of [N, C, H, W] to a map with or without time in front; of a current, to its values."""
+    x = as_given(x)
     if x.dim() == 4:
         return layer(x)
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
@@ -85,7 +88,9 @@ class Conv(Synapses):
 
     def forward(self, x: Tensor) -> Tensor:
         """Current of ``x`` [..., c_in, H, W] as [..., c_out, H / stride, W / stride], rounded up."""
-        kernel = self.kernel(x.shape[-3])
+        kernel, x = self.kernel(x.shape[-3]), computed(x)
+        if self.compiled and self.stride == 1 and waits(x, kernel):
+            return Current(Term(x, kernel=kernel))
         return over_time(lambda maps: convolve(maps, kernel, stride=self.stride, event_driven=self.compiled), x)
 
     def extra_repr(self) -> str:
@@ -129,7 +134,7 @@ class Norm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised ``x``, same shape."""
-        return over_time(self._first, x)
+        return over_time(self._first, x, as_given=unscaled)
 
     def _first(self, x: Tensor) -> Tensor:
         c = x.shape[1]

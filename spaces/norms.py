@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from spaces.blanks import Filled, Free, Number, largest
 from spaces.candidate import Value
+from spaces.current import unscaled
 from spaces.errors import SpaceError
 from spaces.layers import Norm, over_time
 
@@ -45,7 +46,7 @@ class TDBN(Filled, Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised ``x`` [..., C, H, W], same shape."""
-        return over_time(self._scaled, x)
+        return over_time(self._scaled, x, as_given=unscaled)
 
     def _scaled(self, x: Tensor) -> Tensor:
         c = x.shape[1]

@@ -59,26 +59,50 @@ def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool =
     training, the spikes of a batch in which most neurons fire: in inference that would make a frame's result depend on
     the others.
     """
-    c_out, _, k, _ = kernel.shape
     if (
-        k == 1 and stride > 1
+        kernel.shape[-1] == 1 and stride > 1
     ):  # sees every stride-th pixel; PyTorch 2.14 writes past its memory on such layers' gradients
         x, stride = x[:, :, ::stride, ::stride].contiguous(memory_format=torch.channels_last), 1
-    sparse = event_driven and stride == 1 and k in KERNEL_SIZES and c_out % 8 == 0 and kernel.dtype == torch.float32
-    if sparse and (dtype := _dtype_of_events(x)) is not None:
+    dtype = _dtype_of_events(x) if event_driven and stride == 1 and _has_kernels(kernel) else None
+    if dtype is not None:
         if not torch.is_grad_enabled() or not (x.requires_grad or kernel.requires_grad):
-            out = _forward(x, kernel, dtype)
+            out = spikes_convolved(x, kernel, dtype)
             if out is not None:
                 return out
         elif (count := count_events(x)) is not None and (
             not kernel.requires_grad or count <= DENSE_ABOVE[dtype] * x.numel()
         ):
             return _EventConv.apply(x, kernel, list_events(x, count), dtype)
-    return F.conv2d(x, kernel.contiguous(memory_format=torch.channels_last), stride=stride, padding=k // 2)
+    return dense(x, kernel, stride=stride)
 
 
-def _forward(x: Tensor, kernel: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """The convolution; None where ``x`` has more than 0 and 1, or lies as no kernel reads it."""
+def dense(x: Tensor, kernel: Tensor, *, stride: int = 1) -> Tensor:
+    """The convolution by PyTorch, channels last."""
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+
+
+def waits(x: Tensor, kernel: Tensor) -> bool:
+    """Whether the convolution of ``x`` [T, B, c_in, H, W] can be left to the neurons that it is for, see ``fire``.
+
+    That is where nothing is learnt, and ``x`` may be spikes, whose convolution has their type.
+    """
+    return (
+        not torch.is_grad_enabled()
+        and x.dim() == 5
+        and x.stride(0) == x.stride(1) * len(x[0])
+        and _has_kernels(kernel)
+        and _dtype_of_events(x) == x.dtype
+        and suits(x.flatten(0, 1))
+    )
+
+
+def _has_kernels(kernel: Tensor) -> bool:
+    return kernel.shape[-1] in KERNEL_SIZES and len(kernel) % 8 == 0 and kernel.dtype == torch.float32
+
+
+def spikes_convolved(x: Tensor, kernel: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """The convolution, event by event; None where ``x`` has more than 0 and 1, or lies as no kernel reads it."""
     if not suits(x):
         return None
     n, c_in, h, w = x.shape
@@ -106,7 +130,7 @@ def has_tiles() -> bool:
 class _EventConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, kernel: Tensor, events: Events, dtype: torch.dtype) -> Tensor:  # noqa: ANN001
-        out = _forward(x, kernel, dtype)
+        out = spikes_convolved(x, kernel, dtype)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(kernel)
             ctx.dtype = x.dtype

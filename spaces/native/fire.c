@@ -8,7 +8,7 @@
 #pragma GCC optimize("fp-contract=off")
 #pragma STDC FP_CONTRACT OFF
 
-#include "vectors.h"
+#include "conv.h"
 
 #define CHUNK 4096 /* values of a sample, at least, whose sums stay in the nearest cache */
 
@@ -64,14 +64,12 @@ INLINE bits run(term x, term y, vec decay, vec threshold, int64_t steps, int64_t
     return (bits)(v - v != 0);
 }
 
-/* The neurons of a sample from `from` to `end`, of all samples; decay and threshold at every place of a line. Returns
-   whether all membranes are finite. */
-INLINE int chunk(term x, term y, const float *decay, const float *threshold, int64_t steps, int64_t batch, int64_t size,
-                  int64_t width, int64_t from, int64_t end, int half, int two, int scaled, reset by, void *out,
-                  float *sums) {
-    int64_t apart = batch * size;
+/* The neurons of a sample from `from` to `end`, of `batch` samples, T values of each `apart`; decay and threshold at every
+   place of a line. Returns whether all membranes are finite. */
+INLINE int chunk(term x, term y, const float *decay, const float *threshold, int64_t steps, int64_t apart, int64_t batch,
+                 int64_t size, int64_t width, int64_t from, int64_t end, int half, int two, int scaled, reset by, void *out,
+                 float *sums) {
     bits odd = {0};
-    memset(sums + from, 0, (end - from) * sizeof(float));
     for (int64_t b = 0; b < batch; b++)
         for (int64_t p = from, j = 0; p < end; p += LANES, j = j + LANES == width ? 0 : j + LANES) {
             vec d = load(decay, j, 0), at_least = load(threshold, j, 0);
@@ -84,34 +82,84 @@ INLINE int chunk(term x, term y, const float *decay, const float *threshold, int
     return !any(odd);
 }
 
+/* Figures by channel [6, c]: a, b, c, d, decay, threshold, at every place of a line of whole vectors and whole pixels. */
+static int64_t width_of(int64_t c) {
+    int64_t width = c;
+    while (width % LANES) width += c;
+    return width;
+}
+
+static void line_up(const float *figures, int64_t c, int64_t width, float *lines) {
+    for (int64_t k = 0; k < 6 * width; k++) lines[k] = figures[k / width * c + k % width % c];
+}
+
+/* What `chunk` says for maps x and y (or NULL) and such lines; adds to the sums. */
+static int neurons(const void *x, int64_t x_step, const void *y, int64_t y_step, const float *lines, int64_t steps,
+                   int64_t apart, int64_t batch, int64_t size, int64_t width, int64_t from, int64_t end, int half,
+                   int scaled, int by, void *out, float *sums) {
+    term first = {x, x_step, lines, lines + width}, second = {y, y_step, lines + 2 * width, lines + 3 * width};
+    const float *decay = lines + 4 * width, *threshold = lines + 5 * width;
+#define RUN(HALF, TWO, SCALED, BY)                                                                                    \
+    case 12 * HALF + 6 * TWO + 3 * SCALED + BY:                                                                       \
+        return chunk(first, second, decay, threshold, steps, apart, batch, size, width, from, end, HALF, TWO, SCALED, \
+                     BY, out, sums);
+#define RUN_ALL(HALF, TWO, SCALED) RUN(HALF, TWO, SCALED, HARD) RUN(HALF, TWO, SCALED, SOFT) RUN(HALF, TWO, SCALED, NONE)
+    switch (12 * half + 6 * (y != NULL) + 3 * scaled + by) {
+        RUN_ALL(0, 0, 0) RUN_ALL(0, 0, 1) RUN_ALL(0, 1, 0) RUN_ALL(0, 1, 1)
+        RUN_ALL(1, 0, 0) RUN_ALL(1, 0, 1) RUN_ALL(1, 1, 0) RUN_ALL(1, 1, 1)
+    }
+    return 0;
+}
+
 /* out [steps, batch, size]: spikes for currents x a + b (+ y c + d, unless y is NULL); sums [size] of them over steps and
    batch. `figures` [6, c]: a, b, c, d, decay, threshold. With `scaled` the input is scaled by the decay. Returns 1,
    or 0 where a membrane is not finite, for which spikes are wrong. */
 int fire(const void *x, int64_t x_step, const void *y, int64_t y_step, int64_t steps, int64_t batch, int64_t size,
-          int64_t c, int half, int scaled, int by, const float *figures, void *out, float *sums, int threads) {
-    int64_t width = c;
-    while (width % LANES) width += c; /* whole vectors and whole pixels */
+         int64_t c, int half, int scaled, int by, const float *figures, void *out, float *sums, int threads) {
+    int64_t width = width_of(c), length = (CHUNK + width - 1) / width * width;
     float lines[6 * width];
-    for (int64_t k = 0; k < 6 * width; k++) lines[k] = figures[k / width * c + k % width % c];
-    term first = {x, x_step, lines, lines + width}, second = {y, y_step, lines + 2 * width, lines + 3 * width};
-    const float *decay = lines + 4 * width, *threshold = lines + 5 * width;
-    int64_t length = (CHUNK + width - 1) / width * width;
+    line_up(figures, c, width, lines);
+    memset(sums, 0, size * sizeof(float));
     int good = 1;
-    _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1) reduction(&& : good)")
-    for (int64_t from = 0; from < size; from += length) {
-        int64_t end = from + length < size ? from + length : size;
-        int found = 0;
-#define RUN(HALF, TWO, SCALED, BY)                                                                                       \
-    case 12 * HALF + 6 * TWO + 3 * SCALED + BY:                                                                          \
-        found = chunk(first, second, decay, threshold, steps, batch, size, width, from, end, HALF, TWO, SCALED, BY, out, \
-                      sums);                                                                                             \
-        break;
-#define RUN_ALL(HALF, TWO, SCALED) RUN(HALF, TWO, SCALED, HARD) RUN(HALF, TWO, SCALED, SOFT) RUN(HALF, TWO, SCALED, NONE)
-        switch (12 * half + 6 * (y != NULL) + 3 * scaled + by) {
-            RUN_ALL(0, 0, 0) RUN_ALL(0, 0, 1) RUN_ALL(0, 1, 0) RUN_ALL(0, 1, 1)
-            RUN_ALL(1, 0, 0) RUN_ALL(1, 0, 1) RUN_ALL(1, 1, 0) RUN_ALL(1, 1, 1)
-        }
-        good = good && found;
-    }
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1) reduction(&& : good)
+    for (int64_t from = 0; from < size; from += length)
+        good = neurons(x, x_step, y, y_step, lines, steps, batch * size, batch, size, width, from,
+                       least(from + length, size), half, scaled, by, out, sums) && good;
     return good;
+}
+
+/* The same for the convolution of spikes x [steps, batch, h, w, c_in] with a kernel [c, c_in, k, k] in place of x. Its
+   currents are those of a sample at a time, which stay in a nearer cache than those of all would. Returns 2 where x has
+   other values than 0 and 1, and -1 without memory. */
+int convolve_and_fire(const void *x, const float *kernel, int64_t c_in, int k, const void *y, int64_t y_step,
+                      int64_t steps, int64_t batch, int64_t h, int64_t w, int64_t c, int half, int scaled, int by,
+                      const float *figures, void *out, float *sums, int threads) {
+    int64_t width = width_of(c), size = h * w * c, frame = h * w * c_in;
+    float lines[6 * width];
+    line_up(figures, c, width, lines);
+    memset(sums, 0, size * sizeof(float));
+    convolution of = {.h = h, .w = w, .c_in = c_in, .c_out = c, .k = k, .from_half = half, .half = half};
+    int ready = !convolution_begin(&of, kernel), failed = 0, odd = 0, good = 1;
+#pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed, odd) reduction(&& : good)
+    {
+        room in = {0};
+        void *currents = zeros(steps * size / (half ? 2 : 1) + 1);
+        float *own = zeros(size);
+        failed = !ready || room_begin(&in, &of) || !currents || !own;
+#pragma omp for schedule(static)
+        for (int64_t b = 0; b < batch; b++) {
+            for (int64_t t = 0; t < steps && !failed && !odd; t++)
+                odd = convolve_frame(&of, &in, at(x, (t * batch + b) * frame, half), at(currents, t * size, half));
+            if (!failed && !odd)
+                good = neurons(currents, size, y ? at(y, b * size, half) : NULL, y_step, lines, steps, batch * size, 1,
+                               size, width, 0, size, half, scaled, by, at(out, b * size, half), own) && good;
+        }
+#pragma omp critical
+        for (int64_t i = 0; i < size && !failed; i++) sums[i] += own[i];
+        room_end(&in);
+        free(currents);
+        free(own);
+    }
+    convolution_end(&of);
+    return failed ? -1 : odd ? 2 : good;
 }

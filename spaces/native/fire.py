@@ -1,16 +1,21 @@
-"""Neurons in C where nothing is learnt: LIF, PLIF and IF over all time steps, and the norms in front of them."""
+"""Neurons in C where nothing is learnt: LIF, PLIF and IF over all time steps, and what is in front of them.
 
+That is a norm, the sum of two currents, and a convolution of spikes, whose currents then never come to lie in memory.
+"""
+
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from spaces.native import maps
-from spaces.native.library import kernels
+from spaces.native import conv, maps
+from spaces.native.library import check, kernels
 
 RESETS = ("hard", "soft", "none")  # in the order of fire.c
 MOST_TERMS = 2
+NO_SPIKES = 2  # says fire.c
 EXACT = 2**24  # whole numbers below are exact in float32
 MOST_CHANNELS = 2**12  # figures a channel are 16 at most, and six, on a thread's stack
 
@@ -22,23 +27,54 @@ class Term:
     Attributes:
         map: channels last; time steps may be one and the same memory.
         along, offset: [C]; None is a map as it is.
+        kernel: the map is to be convolved with it first, [C, C_in, k, k], see ``conv.waits``; None is not at all.
     """
 
     map: Tensor
     along: Tensor | None = None
     offset: Tensor | None = None
+    kernel: Tensor | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """[..., C, H, W]."""
+        shape = self.map.shape
+        return shape if self.kernel is None else torch.Size((*shape[:-3], len(self.kernel), *shape[-2:]))
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """How far apart values lie."""
+        if self.kernel is None:
+            return self.map.stride()
+        *outer, c, h, w = self.shape
+        apart = [c * h * w * math.prod(outer[i + 1 :]) for i in range(len(outer))]
+        return (*apart, 1, w * c, c)
+
+    def view(self, shape: Sequence[int]) -> "Term":
+        """The same with other dimensions in front of [C, H, W]."""
+        return replace(self, map=self.map.view(*shape[:-3], *self.map.shape[-3:]))
+
+    def convolved(self) -> "Term":
+        """The same with the convolution done."""
+        if self.kernel is None:
+            return self
+        x = self.map.flatten(0, -4)
+        out = conv.spikes_convolved(x, self.kernel, x.dtype)
+        if out is None:
+            out = conv.dense(x, self.kernel.to(x.dtype)).contiguous(memory_format=torch.channels_last)
+        return replace(self, map=out.unflatten(0, self.map.shape[:-3]), kernel=None)
 
 
 def suits(terms: Sequence[Term]) -> bool:
     """Whether the kernel can add up these currents, maps with time."""
-    first = terms[0].map
+    first = terms[0].shape
     return (
         len(terms) <= MOST_TERMS
-        and first.dim() == 5
-        and 0 < len(first) * first.shape[1] < EXACT
-        and first.shape[2] <= MOST_CHANNELS
-        and all(term.map.shape == first.shape for term in terms)
-        and maps.suits(*(term.map[0] for term in terms))
+        and len(first) == 5
+        and 0 < first[0] * first[1] < EXACT
+        and first[2] <= MOST_CHANNELS
+        and all(term.shape == first and term.map.dtype == terms[0].map.dtype for term in terms)
+        and all(maps.suits(term.map[0]) for term in terms)
     )
 
 
@@ -54,18 +90,29 @@ def fire(
         decay, threshold: [1] or [C]; of a neuron without a leak the decay is 0, and its input is not scaled.
         decay_input: whether the input is scaled by the decay.
         reset: one of ``RESETS``.
+
+    Raises:
+        MemoryError: not enough for a convolution.
     """
-    first = terms[0].map
+    first, *others = sorted(terms, key=lambda term: term.kernel is None)  # a sum has no order
+    others = [term.convolved() for term in others]
     steps, batch, c, h, w = first.shape
     one, zero = torch.ones(c), torch.zeros(c)
-    figures = [(one, zero) if term.along is None else (term.along, term.offset) for term in terms]
+    figures = [(one, zero) if term.along is None else (term.along, term.offset) for term in (first, *others)]
     figures += [(one, zero)] * (MOST_TERMS - len(terms)) + [(decay.expand(c), threshold.expand(c))]
     by_channel = torch.stack([row.float() for pair in figures for row in pair])
-    out = torch.empty(steps, batch, h, w, c, dtype=first.dtype)
+    out = torch.empty(steps, batch, h, w, c, dtype=first.map.dtype)
     sums = torch.empty(h, w, c)
-    pointers = [(term.map.data_ptr(), term.map.stride(0)) for term in terms] + [(None, 0)] * (MOST_TERMS - len(terms))
-    about = (steps, batch, c * h * w, c, maps.is_half(first), int(decay_input), RESETS.index(reset))
-    results = (out.data_ptr(), sums.data_ptr(), torch.get_num_threads())
-    if not kernels().fire(*pointers[0], *pointers[1], *about, by_channel.data_ptr(), *results):
-        return None
-    return out.permute(0, 1, 4, 2, 3), sums.permute(2, 0, 1)
+    second = (others[0].map.data_ptr(), others[0].map.stride(0)) if others else (None, 0)
+    rule = (maps.is_half(out), int(decay_input), RESETS.index(reset))
+    results = (by_channel.data_ptr(), out.data_ptr(), sums.data_ptr(), torch.get_num_threads())
+    status = NO_SPIKES
+    if first.kernel is not None:
+        kernel = first.kernel.contiguous()
+        given = (first.map.data_ptr(), kernel.data_ptr(), *kernel.shape[1:3], *second)
+        status = kernels().convolve_and_fire(*given, steps, batch, h, w, c, *rule, *results)
+        check(min(status, 0))
+    if status == NO_SPIKES:
+        x = first.convolved().map
+        status = kernels().fire(x.data_ptr(), x.stride(0), *second, steps, batch, c * h * w, c, *rule, *results)
+    return (out.permute(0, 1, 4, 2, 3), sums.permute(2, 0, 1)) if status else None

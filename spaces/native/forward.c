@@ -263,11 +263,11 @@ int convolve_frame(const convolution *of, const room *in, const void *x, void *o
 int conv_forward(const void *x, const float *kernel, void *out, int64_t n, int64_t h, int64_t w, int64_t c_in,
                  int64_t c_out, int k, int from_half, int half, int threads) {
     convolution of = {.h = h, .w = w, .c_in = c_in, .c_out = c_out, .k = k, .from_half = from_half, .half = half};
-    int failed = convolution_begin(&of, kernel), odd = 0;
-#pragma omp parallel num_threads(threads) if (threads > 1 && !failed) reduction(| : failed, odd)
+    int ready = !convolution_begin(&of, kernel), failed = 0, odd = 0;
+#pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed, odd)
     {
         room in = {0};
-        failed |= failed || room_begin(&in, &of);
+        failed = !ready || room_begin(&in, &of);
 #pragma omp for schedule(static)
         for (int64_t frame = 0; frame < n; frame++)
             if (!failed && !odd)

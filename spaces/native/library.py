@@ -27,6 +27,7 @@ SIGNATURES = {
     "conv_forward": (INT, [POINTER] * 3 + [LONG] * 5 + [INT] * 4),
     "conv_weight_gradient": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 3),
     "fire": (INT, [POINTER, LONG] * 2 + [LONG] * 4 + [INT] * 3 + [POINTER] * 3 + [INT]),
+    "convolve_and_fire": (INT, [POINTER] * 2 + [LONG, INT, POINTER] + [LONG] * 6 + [INT] * 3 + [POINTER] * 3 + [INT]),
     "norm_moments": (INT, [POINTER, LONG, LONG, INT, POINTER, INT]),
     "norm_sums": (INT, [POINTER] * 2 + [LONG] * 2 + [INT] + [POINTER] * 2 + [INT]),
     "norm_apply": (None, [POINTER] * 3 + [LONG] * 2 + [INT, POINTER, INT]),

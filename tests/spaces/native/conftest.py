@@ -16,3 +16,18 @@ def compiler():
     if found is None:
         assert "CI" not in os.environ, "CI has no C compiler, so nothing would test the kernels"
         pytest.skip("no C compiler")
+
+
+@pytest.fixture(scope="module", params=["", "-mno-avx512f", "-mno-avx"], ids=["widest", "8 lanes", "4 lanes"])
+def vectors(request, tmp_path_factory):
+    """Kernels for vectors of this processor, and for shorter ones, which other processors have."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param:
+            if "x86" not in library.platform.machine():
+                pytest.skip("an option for x86")
+            patch.setenv("CC", f"cc {request.param}")
+            patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("kernels")))
+        library.kernels.cache_clear()
+        assert library.kernels() is not None
+        yield
+    library.kernels.cache_clear()

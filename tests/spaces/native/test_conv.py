@@ -33,23 +33,8 @@ def always(monkeypatch):
 @pytest.fixture
 def named(monkeypatch):
     """What would be convolved event by event is "events"."""
-    monkeypatch.setattr(conv_module, "_forward", lambda *a: "events")
+    monkeypatch.setattr(conv_module, "spikes_convolved", lambda *a: "events")
     monkeypatch.setattr(conv_module._EventConv, "apply", lambda *a: "events")
-
-
-@pytest.fixture(scope="module", params=["", "-mno-avx512f", "-mno-avx"], ids=["widest", "8 lanes", "4 lanes"])
-def vectors(request, tmp_path_factory):
-    """Kernels for vectors of this processor, and for shorter ones, which other processors have."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param:
-            if "x86" not in library.platform.machine():
-                pytest.skip("an option for x86")
-            patch.setenv("CC", f"cc {request.param}")
-            patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("kernels")))
-        library.kernels.cache_clear()
-        assert library.kernels() is not None
-        yield
-    library.kernels.cache_clear()
 
 
 SHAPES = {

@@ -82,6 +82,42 @@ def test_whatever_asks_gets_its_values(norm, ask):
     assert (current.shape, current.dtype, current.stride()) == (plain.shape, plain.dtype, plain.stride())
 
 
+@pytest.fixture
+def conv():
+    """A convolution to the norm's channels and more."""
+    conv = Conv(6, 8, 3)
+    nn.init.normal_(conv.weight, generator=torch.Generator().manual_seed(3))
+    return conv
+
+
+@pytest.mark.parametrize("others", [False, True])
+@torch.no_grad()
+def test_a_convolution_of_what_may_be_spikes_waits_for_its_neurons(conv, others):
+    x = (maps(12, 6, 5, 5) > 0.5).float().contiguous(memory_format=torch.channels_last).unflatten(0, (3, 4))
+    x[0, 0, 0, 0, 0] = 2 if others else 1
+    expected = nn.functional.conv2d(x.flatten(0, 1).double(), conv.weight.double(), padding=1).unflatten(0, (3, 4))
+    norm, neuron = Norm(8).eval(), Neuron("lif")
+    norm.running_mean.normal_(generator=torch.Generator().manual_seed(4))
+    waiting = conv(x)
+    assert (waiting.shape, waiting.stride()) == (expected.shape, conv(x).clone().stride())
+    (term,) = terms_of(norm(waiting))
+    assert torch.equal(term.map, x)
+    assert term.kernel.data_ptr() == conv.weight.data_ptr()
+    assert len(terms_of(norm(waiting) + norm(conv(x)))) == 2
+    assert terms_of(norm.train()(waiting))[0].kernel is None  # its moments were wanted
+    norm.eval()
+    done = computed(waiting)
+    torch.testing.assert_close(done, expected.float(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(waiting * 2, done * 2)
+    assert torch.equal(computed(norm(conv(x))), computed(norm(done)))
+    assert torch.equal(neuron(norm(conv(x))), neuron(norm(done)))
+    assert torch.equal(neuron(norm(conv(x)) + done), neuron(norm(done) + done))
+    assert torch.equal(neuron(norm(conv(x)) + norm(conv(x))), neuron(norm(done) + norm(done)))
+    assert torch.equal(computed(norm(norm(conv(x)))), computed(norm(computed(norm(done)))))
+    for plain in (conv(x[0]), conv(x.permute(0, 1, 2, 4, 3)), conv(x[:, :2])):
+        assert not isinstance(plain, Current)
+
+
 @torch.no_grad()
 def test_sums_of_two_and_views_in_time_are_currents_still(norm):
     x, _ = both(norm, maps(6, 4, 5, 5))

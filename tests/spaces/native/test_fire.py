@@ -21,6 +21,15 @@ def map_of(shape, dtype, generator, *, repeated):
     return (x.expand(steps, *x.shape) if repeated else x.unflatten(0, (steps, batch))).permute(0, 1, 4, 2, 3)
 
 
+def spikes_of(shape, dtype, generator, *, others):
+    """Spikes [T, B, C, H, W], channels last, and, if wanted, one value that is none."""
+    steps, batch, c, h, w = shape
+    x = (torch.rand(steps, batch, h, w, c, generator=generator) < 0.3).to(dtype)
+    if others:
+        x[-1, -1, -1, -1, -1] = 2
+    return x.permute(0, 1, 4, 2, 3)
+
+
 @st.composite
 def cases(draw):
     sizes = [st.integers(1, 5), st.integers(1, 3), st.sampled_from([1, 3, 8, 16, 20, 48]), *[st.integers(1, 9)] * 2]
@@ -29,7 +38,13 @@ def cases(draw):
     terms = []
     for normed in draw(st.lists(st.booleans(), min_size=1, max_size=2)):
         figures = torch.randn(2, shape[2], generator=generator) if normed else (None, None)
-        terms.append(Term(map_of(shape, dtype, generator, repeated=draw(st.booleans())), *figures))
+        if shape[2] % 8 == 0 and draw(st.booleans()):
+            c_in, k = draw(st.integers(1, 20)), draw(st.sampled_from([3, 5]))
+            x = spikes_of((*shape[:2], c_in, *shape[3:]), dtype, generator, others=draw(st.booleans()))
+            kernel = torch.randn(shape[2], c_in, k, k, generator=generator)
+            terms.append(Term(x, *figures, kernel=kernel))
+        else:
+            terms.append(Term(map_of(shape, dtype, generator, repeated=draw(st.booleans())), *figures))
     number = st.sampled_from([1, shape[2]])
     decay, threshold = (torch.rand(draw(number), generator=generator) + 0.1 for _ in range(2))
     step, reset = draw(st.sampled_from(["if", "lif"])), draw(st.sampled_from(native.RESETS))
@@ -37,7 +52,7 @@ def cases(draw):
 
 
 @given(cases(), st.integers(1, 3))
-def test_equals_the_eager_scan_of_the_computed_current_to_the_bit(case, threads):
+def test_equals_the_eager_scan_of_the_computed_current_to_the_bit(vectors, case, threads):
     terms, decay, threshold, rule = case
     assert native.suits(terms)
     leak = {"decay": torch.zeros(1), "decay_input": False}
@@ -54,6 +69,7 @@ def test_equals_the_eager_scan_of_the_computed_current_to_the_bit(case, threads)
     assert torch.equal(spikes, expected)
     assert torch.equal(sums, expected.float().sum((0, 1)))
     assert spikes.dtype == terms[0].map.dtype
+    assert spikes.shape == terms[0].shape
     assert spikes.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
