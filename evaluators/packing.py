@@ -43,8 +43,8 @@ def pack(x: Tensor) -> Packed:
         return Packed(x, *about, binary=False)
     flat = x.as_strided((x.numel(),), (1,), x.storage_offset())
     if readable(x.dtype, x.device):
-        data = pack_bits(flat)
-        return Packed(x if data is None else data, *about, binary=data is not None)
+        found = pack_bits(flat)
+        return Packed(x if found is None else found[0], *about, binary=found is not None)
     spikes = flat != 0
     if not bool((spikes == flat).all()):
         return Packed(x, *about, binary=False)

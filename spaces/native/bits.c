@@ -28,16 +28,18 @@ INLINE uint16_t bits_of(bits where) {
 #endif
 }
 
-INLINE int pack(const void *x, int64_t n, int half, uint8_t *out) {
+INLINE int64_t pack(const void *x, int64_t n, int half, uint8_t *out) {
     bits odd = {0}, zero = {0}, one = (bits)((vec){0} + 1);
+    int64_t spikes = 0;
     for (int64_t i = 0; i < n; i += LANES) {
         int64_t some = n - i < LANES ? n - i : LANES;
         bits value = (bits)get(x, i, some, half);
         odd |= (bits)((value != zero) & (value != one));
         uint16_t found = bits_of((bits)(value != zero));
+        spikes += __builtin_popcount(found);
         memcpy(out + i / 8, &found, some > 8 ? 2 : 1);
     }
-    return !any(odd);
+    return any(odd) ? -1 : spikes;
 }
 
 INLINE void unpack(const uint8_t *bytes, int64_t n, int half, void *out) {
@@ -54,8 +56,9 @@ INLINE void unpack(const uint8_t *bytes, int64_t n, int half, void *out) {
     }
 }
 
-/* out [(n + 7) / 8]: a bit for each of x [n]. Returns 1, or 0 where one is neither 0 nor 1 (a zero with a sign, say). */
-int pack_bits(const void *x, int64_t n, int half, uint8_t *out) {
+/* out [(n + 7) / 8]: a bit for each of x [n]. Returns how many are set, or -1 where one is neither 0 nor 1 (a zero with a
+   sign, say). */
+int64_t pack_bits(const void *x, int64_t n, int half, uint8_t *out) {
     return half ? pack(x, n, 1, out) : pack(x, n, 0, out);
 }
 

@@ -6,14 +6,18 @@ from torch import Tensor
 from spaces.native.library import kernels
 from spaces.native.maps import is_half
 
+BEYOND = 8  # bytes that may be read behind the last
 
-def pack_bits(flat: Tensor) -> Tensor | None:
-    """A bit for each of the values [N], uint8 [N / 8, rounded up]; None where one is not 0 or 1.
+
+def pack_bits(flat: Tensor) -> tuple[Tensor, int] | None:
+    """A bit for each of the values [N], uint8 [N / 8, rounded up], and how many are set; None where one is not 0 or 1.
 
     They lie side by side, and are ``maps.readable``.
     """
-    out = torch.empty(-(-len(flat) // 8), dtype=torch.uint8)
-    return out if kernels().pack_bits(flat.data_ptr(), len(flat), is_half(flat), out.data_ptr()) else None
+    size = -(-len(flat) // 8)
+    out = torch.empty(size + BEYOND, dtype=torch.uint8)[:size]
+    count = kernels().pack_bits(flat.data_ptr(), len(flat), is_half(flat), out.data_ptr())
+    return None if count < 0 else (out, count)
 
 
 def unpack_bits(data: Tensor, count: int, dtype: torch.dtype) -> Tensor:

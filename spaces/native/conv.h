@@ -77,6 +77,15 @@ void room_end(room *in);
 /* Convolves one frame. Returns 0, or ODD. */
 int convolve_frame(const convolution *of, const room *in, const void *x, void *out);
 
-int pack_bits(const void *x, int64_t n, int half, uint8_t *out);
+#define AT_ONCE 56 /* bits that can be read wherever they begin */
+
+/* `count` bits from a place on, AT_ONCE or fewer, or up to 64 from a place that is a multiple of 8. Reads 8 bytes. */
+INLINE uint64_t bits_at(const uint8_t *bits, int64_t place, int64_t count) {
+    uint64_t found;
+    memcpy(&found, bits + place / 8, sizeof found);
+    return found >> place % 8 & ~0ull >> (64 - count);
+}
+
+int64_t pack_bits(const void *x, int64_t n, int half, uint8_t *out);
 
 #endif

@@ -3,54 +3,21 @@
 A spike adds its k x k stretch of weights to the output, and the output's gradient around it to that of the weights: no
 multiplication, and nothing at all where there is no spike. At 5 to 20 % of neurons firing in a step this is two to
 four times faster than a dense convolution in float32 (weights' gradients up to eight), and up to three times in
-bfloat16 where the processor has no tiles for it. For the backward pass the list of spikes is kept instead of the map;
+bfloat16 where the processor has no tiles for it. For the backward pass spikes are kept in bits instead of the map;
 where nothing is learnt a convolution may wait for the neurons behind it, see ``fire``.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from spaces.native.bits import pack_bits
 from spaces.native.library import check, kernels
 from spaces.native.maps import is_half, readable, suits
 
 KERNEL_SIZES = (3, 5, 7)
 DENSE_ABOVE = {torch.float32: 0.6, torch.bfloat16: 0.45}  # spikes a neuron and step: as fast either way
-
-
-@dataclass(frozen=True, eq=False)
-class Events:
-    """The spikes of a map [n, c, h, w].
-
-    Attributes:
-        channel: of every spike, int16 (as unsigned), pixel after pixel.
-        start: where each pixel's spikes begin, int32 [n * h * w + 1].
-        shape: (n, c, h, w).
-    """
-
-    channel: Tensor
-    start: Tensor
-    shape: torch.Size
-
-
-def count_events(x: Tensor) -> int | None:
-    """How many spikes ``x`` [n, c, h, w] has; None where it holds more than 0 and 1, or lies as no kernel reads it."""
-    if x.numel() >= 2**31 or x.shape[1] >= 2**16 or not suits(x):
-        return None
-    count = kernels().count_events(x.data_ptr(), x.numel(), is_half(x))
-    return None if count < 0 else count
-
-
-def list_events(x: Tensor, count: int) -> Events:
-    """The spikes of ``x``, as many as were counted."""
-    n, c, h, w = x.shape
-    channel = torch.empty(count + 8, dtype=torch.int16)
-    start = torch.empty(n * h * w + 1, dtype=torch.int32)
-    kernels().list_events(x.data_ptr(), n * h * w, c, is_half(x), channel.data_ptr(), start.data_ptr())
-    return Events(channel[:count], start, x.shape)
 
 
 def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool = True) -> Tensor:
@@ -70,10 +37,10 @@ def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool =
             out = spikes_convolved(x, kernel, dtype)
             if out is not None:
                 return out
-        elif (count := count_events(x)) is not None and (
-            not kernel.requires_grad or count <= DENSE_ABOVE[dtype] * x.numel()
-        ):
-            return _EventConv.apply(x, kernel, list_events(x, count), dtype)
+        elif (found := pack_map(x)) is not None:
+            bits, count = found
+            if not kernel.requires_grad or count <= DENSE_ABOVE[dtype] * x.numel():
+                return _EventConv.apply(x, kernel, bits, dtype)
     return dense(x, kernel, stride=stride)
 
 
@@ -100,6 +67,11 @@ def waits(x: Tensor, kernel: Tensor) -> bool:
 
 def _has_kernels(kernel: Tensor) -> bool:
     return kernel.shape[-1] in KERNEL_SIZES and len(kernel) % 8 == 0 and kernel.dtype == torch.float32
+
+
+def pack_map(x: Tensor) -> tuple[Tensor, int] | None:
+    """A bit for each neuron of a map [n, c, h, w], channels last, and how many fire; None where it is not spikes."""
+    return pack_bits(x.permute(0, 2, 3, 1).reshape(-1)) if suits(x) else None
 
 
 def spikes_convolved(x: Tensor, kernel: Tensor, dtype: torch.dtype) -> Tensor | None:
@@ -130,32 +102,26 @@ def has_tiles() -> bool:
 
 class _EventConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, kernel: Tensor, events: Events, dtype: torch.dtype) -> Tensor:  # noqa: ANN001
-        out = spikes_convolved(x, kernel, dtype)
+    def forward(ctx, x: Tensor, kernel: Tensor, bits: Tensor, dtype: torch.dtype) -> Tensor:  # noqa: ANN001
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(kernel)
-            ctx.dtype = x.dtype
-            ctx.events = events
-        return out
+            ctx.save_for_backward(kernel, bits)
+            ctx.map = (x.shape, x.dtype)
+        return spikes_convolved(x, kernel, dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # noqa: ANN001
-        (kernel,) = ctx.saved_tensors
-        events: Events = ctx.events
-        c_out, c_in, k, _ = kernel.shape
-        n, _, h, w = events.shape
+        kernel, bits = ctx.saved_tensors
+        (n, c_in, h, w), dtype = ctx.map
+        c_out, _, k, _ = kernel.shape
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         for_x = for_kernel = None
         if ctx.needs_input_grad[0]:
             mirrored = kernel.transpose(0, 1).flip(2, 3).to(gradient.dtype, memory_format=torch.channels_last)
-            for_x = F.conv2d(gradient, mirrored, padding=k // 2).to(ctx.dtype)
+            for_x = F.conv2d(gradient, mirrored, padding=k // 2).to(dtype)
         if ctx.needs_input_grad[1]:
             for_kernel = torch.empty(kernel.shape)
-            arguments = (*_lists(events), gradient.data_ptr(), for_kernel.data_ptr(), n, h, w, c_in, c_out, k)
-            check(kernels().conv_weight_gradient(*arguments, is_half(gradient), torch.get_num_threads()))
+            pointers = (bits.data_ptr(), gradient.data_ptr(), for_kernel.data_ptr())
+            about = (n, h, w, c_in, c_out, k, is_half(gradient), torch.get_num_threads())
+            check(kernels().conv_weight_gradient(*pointers, *about))
         return for_x, for_kernel, None, None
-
-
-def _lists(events: Events) -> tuple[int, int]:
-    return events.channel.data_ptr(), events.start.data_ptr()

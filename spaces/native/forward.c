@@ -22,6 +22,15 @@ typedef float f16 __attribute__((vector_size(64)));
 #define ADD_PRODUCTS(sum, pair, weights) asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(pair), "m"(weights))
 #endif
 
+/* Whether this processor multiplies matrices of bfloat16 by the tile: dense convolutions in it are then faster. */
+int has_tiles(void) {
+#ifdef __AMX_BF16__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 /* For a size K of kernel, R of its rows at once, and blocks that are a vector V of channels, a pixel of a map being one:
    adds what the spikes of a row of w pixels reach to R rows of the padded map, `wide` pixels apart, of which `map` is the
    first that the row reaches; weight is [group][R][K][cb][unit]. The window moves along with the pixels: each one of the map
@@ -133,7 +142,7 @@ int convolution_begin(convolution *of, const float *kernel) {
     if (!of->steps || !of->weight) return -1;
     int pairs = in_pairs(of, kernel);
     int64_t unit = of->unit = pairs ? 2 : 1, units = of->units = c_in / unit;
-    int64_t group = of->group = least(units, units % 8 ? 56 : 64); /* its bits are read as 8 bytes */
+    int64_t group = of->group = least(units, units % 8 ? AT_ONCE : 64);
     int64_t fit = NEAR / (k * group * cb * 4), rows = of->rows = least(most_rows(k), fit < 1 ? 1 : fit);
     int64_t strip = NEAR / ((of->w + k - 1) * cb * 4) - k + 1;
     of->cb = cb, of->strip = rows == k ? of->h : strip < 1 ? 1 : strip;
@@ -194,16 +203,12 @@ static forward_rows *forward_of(const convolution *of, int64_t rows) {
 static int find(const convolution *of, const room *in, const void *x) {
     int64_t pixels = of->h * of->w, units = of->units, group = of->group;
 #ifdef ADD_PRODUCTS
-    if (!(of->steps ? pack_pairs(x, pixels * units, in->bits) : pack_bits(x, pixels * units, of->from_half, in->bits))) return 0;
-#else
-    if (!pack_bits(x, pixels * units, of->from_half, in->bits)) return 0;
+    if (of->steps && !pack_pairs(x, pixels * units, in->bits)) return 0;
 #endif
+    if (!of->steps && pack_bits(x, pixels * units, of->from_half, in->bits) < 0) return 0;
     for (int64_t g = 0; g < units; g += group)
-        for (int64_t px = 0, bit = g; px < pixels; px++, bit += units) {
-            uint64_t found;
-            memcpy(&found, in->bits + bit / 8, sizeof found);
-            in->fired[g / group * pixels + px] = found >> bit % 8 & ~0ull >> (64 - least(group, units - g));
-        }
+        for (int64_t px = 0; px < pixels; px++)
+            in->fired[g / group * pixels + px] = bits_at(in->bits, px * units + g, least(group, units - g));
     return 1;
 }
 

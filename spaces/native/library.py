@@ -11,21 +11,19 @@ import tempfile
 import warnings
 from pathlib import Path
 
-NAMES = ("bits.c", "conv.c", "fire.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
+NAMES = ("backward.c", "bits.c", "fire.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 HEADERS = tuple(Path(__file__).with_name(name) for name in ("conv.h", "vectors.h"))
 COMPILERS = ("cc", "gcc", "clang", "g++")
 OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
 POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 SIGNATURES = {
-    "pack_bits": (INT, [POINTER, LONG, INT, POINTER]),
+    "pack_bits": (LONG, [POINTER, LONG, INT, POINTER]),
     "unpack_bits": (None, [POINTER, LONG, INT, POINTER]),
-    "count_events": (LONG, [POINTER, LONG, INT]),
-    "list_events": (None, [POINTER, LONG, LONG, INT, POINTER, POINTER]),
     "has_tiles": (INT, []),
     "keep_memory": (None, []),
     "conv_forward": (INT, [POINTER] * 3 + [LONG] * 5 + [INT] * 4),
-    "conv_weight_gradient": (INT, [POINTER] * 4 + [LONG] * 5 + [INT] * 3),
+    "conv_weight_gradient": (INT, [POINTER] * 3 + [LONG] * 5 + [INT] * 3),
     "fire": (INT, [POINTER, LONG] * 2 + [LONG] * 4 + [INT] * 3 + [POINTER] * 3 + [INT]),
     "convolve_and_fire": (INT, [POINTER] * 2 + [LONG, INT, POINTER] + [LONG] * 6 + [INT] * 3 + [POINTER] * 3 + [INT]),
     "norm_moments": (INT, [POINTER, LONG, LONG, INT, POINTER, INT]),

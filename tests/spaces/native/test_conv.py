@@ -3,6 +3,7 @@
 import subprocess
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from spaces.native import conv as conv_module
 from spaces.native import library
-from spaces.native.conv import convolve, count_events, list_events
+from spaces.native.conv import convolve, pack_map
 
 
 def spikes(shape, rate, seed=0):
@@ -114,17 +115,14 @@ def test_where_there_are_tiles_bfloat16_is_dense(tiles, named, monkeypatch):
 
 
 @given(c=st.integers(1, 40), rate=st.sampled_from([0.0, 0.2, 1.0]), seed=st.integers(0, 99), half=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_events_are_the_spikes_in_order(vectors, c, rate, seed, half):
+def test_maps_are_packed_pixel_after_pixel(vectors, c, rate, seed, half):
     x = spikes((3, c, 4, 5), rate, seed)
-    x = x.bfloat16() if half else x
-    assert count_events(x) == x.sum()
-    found = list_events(x, count_events(x))
-    rows = x.permute(0, 2, 3, 1).reshape(-1, c)
-    for pixel, row in enumerate(rows):
-        own = found.channel[found.start[pixel] : found.start[pixel + 1]]
-        assert own.tolist() == row.nonzero().flatten().tolist()
-    assert len(found.channel) == x.sum()
+    bits, count = pack_map(x.bfloat16() if half else x)
+    assert count == x.sum()
+    flat = np.unpackbits(bits.numpy(), bitorder="little")
+    rows = x.permute(0, 2, 3, 1).flatten().numpy()
+    assert np.array_equal(flat[: len(rows)], rows)
+    assert not flat[len(rows) :].any()
 
 
 @pytest.mark.parametrize("value", [0.5, 2.0, -1.0, float("nan"), float("inf"), 1 + 2**-23, 2.0**-149])
@@ -132,7 +130,7 @@ def test_events_are_the_spikes_in_order(vectors, c, rate, seed, half):
 def test_what_is_no_spike_is_convolved_densely(value, c):
     x = spikes((2, c, 4, 4), 0.3)
     x[1, c - 1, 3, 3] = value
-    assert count_events(x) is None
+    assert pack_map(x) is None
     kernel = normal((8, c, 3, 3))
     torch.testing.assert_close(convolve(x, kernel), F.conv2d(x, kernel, padding=1), equal_nan=True)
 
@@ -147,7 +145,7 @@ def test_what_is_no_spike_is_convolved_densely(value, c):
     ],
 )
 def test_what_the_kernels_cannot_read_is_convolved_densely(x):
-    assert count_events(x) is None
+    assert pack_map(x) is None
     kernel = normal((8, x.shape[1], 3, 3)).to(x.dtype)
     torch.testing.assert_close(convolve(x, kernel), F.conv2d(x, kernel, padding=1))
 
