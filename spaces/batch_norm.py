@@ -41,7 +41,8 @@ def batch_norm(
 ) -> Tensor:
     """As ``torch.nn.functional.batch_norm`` on the maps [N, C, H, W] of all who share a batch; ``x`` are this one's.
 
-    With ``compiled`` it runs in C where it can. Where no gradient is wanted it is a ``Current`` then, not yet computed.
+    They may be a current that is ``unscaled``. With ``compiled`` it runs in C where it can; where no gradient is wanted
+    it is a ``Current`` then, not yet computed.
 
     Raises:
         ValueError: a whole batch in training has one value a channel, which has no variance.

@@ -138,6 +138,9 @@ def test_what_the_ranking_lacks_is_done_again_by_any_number_of_processes(run, tm
     assert without_time[0] == without_time[1]
     fewer, more = ([count if part == "3" else part for part in OPTIONS["ranking"]] for count in ("2", "4"))
     assert run("ranking", fewer) != first
+    before = json.loads(place.read_text())["done"].keys()
+    assert run("ranking", ["--skip", "1", *fewer]).startswith("2 candidates")
+    assert json.loads(place.read_text())["done"].keys() == before  # the second and the third
     assert run("ranking", more).startswith("4 candidates")
     assert run("ranking", OPTIONS["ranking"]) == first
 

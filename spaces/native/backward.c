@@ -69,14 +69,15 @@ int conv_weight_gradient(const uint8_t *bits, const void *grad, float *out, int6
         frames = 1;
         strip = lines > 2 * p ? least(lines - 2 * p, h) : 1;
     }
-    int64_t ph = strip + 2 * p, room = frames * strip * w, strips = (h + strip - 1) / strip, pieces = (n + frames - 1) / frames * strips;
+    int64_t ph = strip + 2 * p, places = frames * strip * w, strips = (h + strip - 1) / strip;
+    int64_t pieces = (n + frames - 1) / frames * strips;
     float *sums = zeros(threads * size); /* [c_out / cb][c_in][k][k][cb] a thread, added up in order: runs repeat to the bit */
     int failed = !sums;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         float *own = sums ? sums + THREAD * size : NULL;
         float *map = zeros(frames * ph * pw * cb);
-        int32_t *place = malloc(room * c_in * sizeof(int32_t)); /* the piece's spikes by channel */
+        int32_t *place = malloc(places * c_in * sizeof(int32_t)); /* the piece's spikes by channel */
         int64_t *count = malloc(c_in * sizeof(int64_t));
         int ready = own && map && place && count;
         if (!ready) {
@@ -96,7 +97,7 @@ int conv_weight_gradient(const uint8_t *bits, const void *grad, float *out, int6
                         for (int64_t c = 0; c < c_in; c += AT_ONCE)
                             for (uint64_t left = bits_at(bits, bit + c, least(AT_ONCE, c_in - c)); left; left &= left - 1) {
                                 int64_t channel = c + __builtin_ctzll(left);
-                                place[channel * room + count[channel]++] = (int32_t)(line + x);
+                                place[channel * places + count[channel]++] = (int32_t)(line + x);
                             }
                 }
             for (int64_t co = 0; co < c_out; co += cb) {
@@ -116,7 +117,7 @@ int conv_weight_gradient(const uint8_t *bits, const void *grad, float *out, int6
                     for (int64_t r = 0; r < k; r += most_rows(k)) {
                         float *to = own + (co * c_in + c * cb) * k * k + r * k * cb;
                         backward_rows *backward = backward_of(cb, k, least(most_rows(k), k - r));
-                        backward(place + c * room, count[c], map + r * pw * cb, pw, to);
+                        backward(place + c * places, count[c], map + r * pw * cb, pw, to);
                     }
                 }
             }

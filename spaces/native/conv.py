@@ -58,7 +58,7 @@ def waits(x: Tensor, kernel: Tensor) -> bool:
     return (
         not torch.is_grad_enabled()
         and x.dim() == 5
-        and x.stride(0) == x.stride(1) * len(x[0])
+        and x.stride(0) == x.stride(1) * x.shape[1]
         and _has_kernels(kernel)
         and _dtype_of_events(x) == x.dtype
         and suits(x.flatten(0, 1))

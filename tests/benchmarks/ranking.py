@@ -83,7 +83,7 @@ class Bench:
         self.space, self.base = config_space(base)
         self.task = load_config_task(self.base, self.space)
         self.setting = replace(make_setting(self.base, self.space, self.task), readings=READINGS)
-        self.candidates = {c.key: c for c in draw(self.setting, self.options.candidates)}
+        self.candidates = {c.key: c for c in draw(self.setting, self.options.candidates, skip=self.options.skip)}
 
     def jobs(self) -> list[Job]:
         """All but the adaptations; supernets first, since those wait for them."""
@@ -120,14 +120,14 @@ class Bench:
         return row | {"seconds": time.perf_counter() - start}
 
 
-def draw(setting: Setting, count: int) -> list[Candidate]:
-    """Distinct random candidates."""
+def draw(setting: Setting, count: int, *, skip: int) -> list[Candidate]:
+    """Distinct random candidates; without so many that come first."""
     rng = numpy_generator(0, "ranking candidates")
     found: dict[str, Candidate] = {}
-    while len(found) < count:
+    while len(found) < skip + count:
         candidate = setting.space.sample_sound(rng)
         found.setdefault(candidate.key, candidate)
-    return list(found.values())
+    return list(found.values())[skip:]
 
 
 def score_both(setting: Setting, supernet: nn.Module, candidate: Candidate) -> Row:
@@ -300,6 +300,9 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=8, help="of training alone")
     parser.add_argument("--candidates", type=int, default=20)
+    parser.add_argument(
+        "--skip", type=int, default=0, help="candidates of the same draw that come before, to see others"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of supernets")
     parser.add_argument(
         "--adapt", type=int, nargs="*", default=[], metavar="EPOCHS", help="train these from the first variant"
