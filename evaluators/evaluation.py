@@ -16,7 +16,7 @@ from spaces.network import Network
 from spaces.seeds import torch_generator
 
 CALIBRATION_BATCH = 128
-CPU_BATCH = 48  # in float32, twice in bf16: a layer's maps stay in the processor's cache and in memory.c's kept pages
+CPU_BATCH = 62  # in float32, twice in bf16: a layer's maps stay in the processor's cache and in memory.c's kept pages
 GPU_BATCH = 512  # large: a GPU is to be kept busy
 
 

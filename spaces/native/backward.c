@@ -55,13 +55,20 @@ INLINE void put_in(const void *x, int64_t i, int64_t apart, int half, float *map
         }
 }
 
-/* Gradient of the kernel, [c_out, c_in, k, k], for the gradient [n, h, w, c_out] of the output and spikes [n, h, w, c_in],
-   in bits, which may be read 8 bytes beyond. Returns 0, or -1 without memory.
+INLINE void put_row(const void *x, int64_t i, int64_t apart, int half, float *map, int64_t count, int64_t cb) {
+    if (half)
+        put_in(x, i, apart, 1, map, count, cb);
+    else
+        put_in(x, i, apart, 0, map, count, cb);
+}
+
+/* Gradient of the kernel, [c_out, c_in, k, k], for the gradient [n, h, w, c_out] of the output and spikes
+   [n, h, w, c_in] in bits, which may be read 8 bytes beyond. Returns 0, or -1 without memory.
 
    A piece is a strip of a frame, or several whole frames, of which a block of the padded gradient stays in the nearest
    cache; in one, for each channel in the sums over all its spikes are held in registers. */
-int conv_weight_gradient(const uint8_t *bits, const void *grad, float *out, int64_t n, int64_t h, int64_t w, int64_t c_in,
-                         int64_t c_out, int k, int half, int threads) {
+int conv_weight_gradient(const uint8_t *bits, const void *grad, float *out, int64_t n, int64_t h, int64_t w,
+                         int64_t c_in, int64_t c_out, int k, int half, int threads) {
     int64_t p = k / 2, pw = w + 2 * p, size = k * k * c_in * c_out, cb = block_of(c_out);
     int64_t lines = NEAR / (pw * cb * (int64_t)sizeof(float)), frames = lines / (h + 2 * p), strip = h;
     if (frames > n) frames = n;
@@ -94,11 +101,13 @@ int conv_weight_gradient(const uint8_t *bits, const void *grad, float *out, int6
                 for (int64_t y = 0; y < deep; y++) {
                     int64_t bit = (frame * h + top + y) * w * c_in, line = ((frame - low) * ph + y) * pw;
                     for (int64_t x = 0; x < w; x++, bit += c_in)
-                        for (int64_t c = 0; c < c_in; c += AT_ONCE)
-                            for (uint64_t left = bits_at(bits, bit + c, least(AT_ONCE, c_in - c)); left; left &= left - 1) {
+                        for (int64_t c = 0; c < c_in; c += AT_ONCE) {
+                            uint64_t left = bits_at(bits, bit + c, least(AT_ONCE, c_in - c));
+                            for (; left; left &= left - 1) {
                                 int64_t channel = c + __builtin_ctzll(left);
                                 place[channel * places + count[channel]++] = (int32_t)(line + x);
                             }
+                        }
                 }
             for (int64_t co = 0; co < c_out; co += cb) {
                 for (int64_t frame = low; frame < high; frame++)
@@ -108,9 +117,9 @@ int conv_weight_gradient(const uint8_t *bits, const void *grad, float *out, int6
                         if (y < 0 || y >= h)
                             memset(to, 0, w * cb * sizeof(float));
                         else if (cb == WIDEST)
-                            half ? put_in(grad, from, c_out, 1, to, w, WIDEST) : put_in(grad, from, c_out, 0, to, w, WIDEST);
+                            put_row(grad, from, c_out, half, to, w, WIDEST);
                         else
-                            half ? put_in(grad, from, c_out, 1, to, w, 8) : put_in(grad, from, c_out, 0, to, w, 8);
+                            put_row(grad, from, c_out, half, to, w, 8);
                     }
                 for (int64_t c = 0; c < c_in; c++) {
                     if (count[c] == 0) continue;

@@ -55,17 +55,18 @@ INLINE void *zeros(int64_t count) {
 typedef struct {
     int64_t h, w, c_in, c_out, k;
     int from_half, half;        /* whether spikes, and what comes out, are bfloat16 */
-    int64_t unit, units, group; /* channels that a bit stands for, how many bits a pixel has, and that are taken together */
+    int64_t unit, pixels;       /* channels that a bit stands for, and pixels that are taken together */
+    int64_t units, group;       /* how many bits these have, and how many of them are taken together */
     int64_t cb, rows, strip;    /* channels out, rows of the kernel and rows of the frame that are taken together */
-    void *weight;               /* [c_out / cb][groups][row][group][cb][unit], rows that are taken together side by side */
+    void *weight; /* [c_out / cb][groups][row][group][k + pixels - 1][cb][unit], rows taken together side by side */
     float *steps;               /* what a weight's step is worth, by channel out; NULL where weights are floats */
 } convolution;
 
-/* What a thread has for it: a padded map, a block of channels; bits, in a row and by pixel. */
+/* What a thread has for it: a padded map, a block of channels; bits, in a row and by pixels. */
 typedef struct {
     void *map;
     uint8_t *bits;
-    uint64_t *fired; /* [groups][h][w] */
+    uint64_t *fired; /* [groups][h][w / pixels] */
 } room;
 
 /* Both return 0, or -1 without memory; what they have taken is given back by the others, in either case. */

@@ -94,7 +94,7 @@ INLINE void put(void *y, int64_t i, vec value, int64_t some, int half) {
         store_some(y, i, value, some, half);
 }
 
-/* What a comparison says of every lane: a bit each where the processor has registers for masks, or else all ones or zeros. */
+/* What a comparison says of every lane: a bit each where the processor has registers for masks, else all ones or zeros. */
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 #define MASKS
 typedef __mmask16 lanes;
