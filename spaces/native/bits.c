@@ -52,7 +52,10 @@ INLINE void unpack(const uint8_t *bytes, int64_t n, int half, void *out) {
 #else
         lanes where = (bits)((((bits){0} + found) & LANE) != (bits){0});
 #endif
-        put_spikes(out, i, where, some, half);
+        if (some == LANES) /* which the compiler then knows */
+            put_spikes(out, i, where, LANES, half);
+        else
+            put_spikes(out, i, where, some, half);
     }
 }
 
