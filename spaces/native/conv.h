@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define NEAR (32 * 1024) /* bytes that stay in the nearest cache beside what else is read */
-#define LARGEST 7
 #define ODD 1 /* said of maps that have other values than 0 and 1 */
 
 #define EACH(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)

@@ -54,12 +54,12 @@ class Term:
         """The same with other dimensions in front of [C, H, W]."""
         return replace(self, map=self.map.view(*shape[:-3], *self.map.shape[-3:]))
 
-    def convolved(self) -> "Term":
-        """The same with the convolution done."""
+    def convolved(self, *, spikes: bool = True) -> "Term":
+        """The same with the convolution done; without ``spikes`` it is known that the map has more than 0 and 1."""
         if self.kernel is None:
             return self
         x = self.map.flatten(0, -4)
-        out = conv.spikes_convolved(x, self.kernel, x.dtype)
+        out = conv.spikes_convolved(x, self.kernel, x.dtype) if spikes else None
         if out is None:
             out = conv.dense(x, self.kernel.to(x.dtype)).contiguous(memory_format=torch.channels_last)
         return replace(self, map=out.unflatten(0, self.map.shape[:-3]), kernel=None)
@@ -113,6 +113,6 @@ def fire(
         status = kernels().convolve_and_fire(*given, steps, batch, h, w, c, *rule, *results)
         check(min(status, 0))
     if status == NO_SPIKES:
-        x = first.convolved().map
+        x = first.convolved(spikes=False).map
         status = kernels().fire(x.data_ptr(), x.stride(0), *second, steps, batch, c * h * w, c, *rule, *results)
     return (out.permute(0, 1, 4, 2, 3), sums.permute(2, 0, 1)) if status else None
