@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from spaces.current import Current, computed, terms_of
 from spaces.native import norm as native
+from spaces.native.fire import Term
 
 Exchange = Callable[[Tensor], Sequence[Tensor]]  # this one's row -> the rows of all who share a batch, in order
 
@@ -39,22 +40,23 @@ def batch_norm(
     exchange: Exchange = alone,
     compiled: bool = True,
 ) -> Tensor:
-    """As ``torch.nn.functional.batch_norm`` on the maps [N, C, H, W] of all who share a batch; ``x`` are this one's.
+    """As ``torch.nn.functional.batch_norm`` on the maps [..., C, H, W] of all who share a batch; ``x`` are this one's.
 
-    They may be a current that is ``unscaled``. With ``compiled`` it runs in C where it can; where no gradient is wanted
-    it is a ``Current`` then, not yet computed.
+    They may be a current that is ``unscaled``. With ``compiled`` it runs in C where it can, and is then a ``Current``,
+    not yet computed.
 
     Raises:
         ValueError: a whole batch in training has one value a channel, which has no variance.
     """
-    if training and exchange is alone and x.numel() == x.shape[1]:
+    channels = x.shape[-3]
+    if training and exchange is alone and x.numel() == channels:
         raise ValueError(f"a batch of {x.shape[0]} with one value a channel has no variance: give more samples")
-    later = compiled and not torch.is_grad_enabled() and (isinstance(x, Current) or native.suits(x))
+    later = compiled and not torch.is_grad_enabled() and (isinstance(x, Current) or native.suits(_flat(x)))
     if training or not later:
         x = computed(x)
     if training and (exchange is not alone or x.device.type == "cpu"):
         with torch.no_grad():
-            count, (mean, var) = x.numel() // x.shape[1], moments(x, compiled=compiled)
+            count, (mean, var) = x.numel() // channels, moments(_flat(x), compiled=compiled)
             if exchange is not alone:
                 count, mean, var = _pooled(count, mean, var, exchange)
             running_mean.lerp_(mean.to(running_mean), momentum)
@@ -65,14 +67,14 @@ def batch_norm(
     elif later:
         mean, rate = running_mean, (running_var + eps).rsqrt()
     else:
-        return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+        return F.batch_norm(_flat(x), running_mean, running_var, weight, bias, training, momentum, eps).view_as(x)
     scale = rate * weight
     (term,) = terms_of(x)
     return Current(replace(term, along=scale, offset=bias - mean * scale))
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Batch normalisation over all who share a batch: y = (x - mean) weight / sqrt(var + eps) + bias, [N, C, H, W]."""
+    """Batch normalisation over all who share a batch, (x - mean) weight / sqrt(var + eps) + bias, [..., C, H, W]."""
 
     @staticmethod
     def forward(
@@ -89,13 +91,16 @@ class _BatchNorm(torch.autograd.Function):
         scale = rate * weight
         ctx.save_for_backward(x, weight, mean, rate)
         ctx.samples, ctx.exchange, ctx.compiled = count, exchange, compiled
-        return _sum_of_products(x, scale, bias - mean * scale, compiled=compiled)
+        offset = bias - mean * scale
+        if compiled and native.suits(_flat(x)):
+            return Current(Term(x.detach(), scale, offset))
+        return _sum_of_products(_flat(x), scale, offset, compiled=compiled).view_as(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, weight, mean, rate = ctx.saved_tensors
-        slope = slope.contiguous(memory_format=torch.channels_last)
+        shape, x, slope = x.shape, _flat(x), _flat(slope).contiguous(memory_format=torch.channels_last)
         own = _slopes(slope, x, mean, compiled=ctx.compiled)
         own[0] *= rate
         for_weight, for_bias = reduce(torch.add, ctx.exchange(own.flatten())).view(2, -1)
@@ -103,7 +108,7 @@ class _BatchNorm(torch.autograd.Function):
         along = -scale * rate * for_weight / ctx.samples  # (Ioffe & Szegedy, 2015)
         offset = -scale * for_bias / ctx.samples - along * mean
         inwards = _sum_of_products(x, along, offset, slope, scale, compiled=ctx.compiled)
-        return inwards, own[0].to(weight), own[1].to(weight), *[None] * 5
+        return inwards.view(shape), own[0].to(weight), own[1].to(weight), *[None] * 5
 
 
 def moments(x: Tensor, *, compiled: bool = True) -> Tensor:
@@ -152,6 +157,11 @@ def _pooled(count: int, mean: Tensor, var: Tensor, exchange: Exchange) -> tuple[
     total = counts.sum(0)  # stays on the device
     pooled = (counts * means).sum(0) / total
     return total, pooled, (counts * (variances + (means - pooled) ** 2)).sum(0) / total
+
+
+def _flat(x: Tensor) -> Tensor:
+    """Maps [..., C, H, W] as [N, C, H, W]."""
+    return x.flatten(0, -4)
 
 
 def _rows(x: Tensor) -> Tensor:

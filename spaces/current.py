@@ -1,7 +1,8 @@
 """Currents that are computed when something asks for their values, which neurons do not: they add them up themselves.
 
-In inference a normalised map, or the sum of two, is mostly read once, by the neurons behind it, and C does all of it in
-one pass over memory. To anything else such a current is a tensor like any other, with the same values to the bit.
+A normalised map, or the sum of two, is mostly read once, by the neurons behind it, and C does all of it in one pass
+over memory. To anything else such a current is a tensor like any other, with the same values to the bit, and the same
+gradients: what is left for later is values, never a graph.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch.utils._pytree import tree_map
 
 from spaces.native import norm as native
 from spaces.native.fire import Term
+from spaces.native.sum import sum_rows
 
 aten = torch.ops.aten
 
@@ -40,17 +42,14 @@ class Current(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:  # noqa: ANN401
-        """Time put in front of a map, and the sum of two, are currents again; all else gets values."""
-        if function is aten.view.default and tuple(given[1][-3:]) == tuple(given[0].shape[-3:]):
-            return Current(*(term.view(given[1]) for term in given[0].terms))
+        """The sum of two is a current again; all else gets values."""
         if function is aten.add.Tensor and not named and _single(*given):
             return Current(*(term for x in given for term in terms_of(x)))
-        return function(*tree_map(computed, given), **tree_map(computed, named or {}))
+        return function(*tree_map(_values, given), **tree_map(_values, named or {}))
 
-    def repeated(self, times: int) -> Current:
+    def repeated(self, times: int) -> Tensor:
         """The same current at each of so many time steps."""
-        done = [term.convolved() for term in self.terms]
-        return Current(*(replace(term, map=term.map.expand(times, *self.shape)) for term in done))
+        return _Repeated.apply(self, times)
 
 
 def terms_of(x: Tensor) -> tuple[Term, ...]:
@@ -59,13 +58,43 @@ def terms_of(x: Tensor) -> tuple[Term, ...]:
 
 
 def computed(x: Any) -> Any:  # noqa: ANN401
-    """The values of a current, with the marks that were set on it; anything else is what it is."""
+    """The values of a current, with the marks that were set on it, and its gradient; anything else is what it is."""
+    if not isinstance(x, Current):
+        return x
+    values = _Computed.apply(x) if torch.is_grad_enabled() and x.requires_grad else _values(x)
+    vars(values).update({name: mark for name, mark in vars(x).items() if name not in Current.__annotations__})
+    return values
+
+
+class _Computed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Current) -> Tensor:  # noqa: ANN401
+        return _values(x).detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        return gradient
+
+
+class _Repeated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Current, times: int) -> Current:  # noqa: ANN401
+        done = [term.convolved() for term in x.terms]
+        return Current(*(replace(term, map=term.map.expand(times, *x.shape)) for term in done))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        rows = gradient.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, gradient.shape[:2])
+        return sum_rows(rows).to(gradient.dtype), None
+
+
+def _values(x: Any) -> Any:  # noqa: ANN401
+    """The values of a current, without a graph; anything else is what it is."""
     if not isinstance(x, Current):
         return x
     if x.known is None:
         first, *others = map(_map, x.terms)
         x.known = sum(others, first)
-        vars(x.known).update({name: mark for name, mark in vars(x).items() if name not in Current.__annotations__})
     return x.known
 
 

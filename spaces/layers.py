@@ -23,11 +23,9 @@ from spaces.native.fire import Term
 from spaces.native.pool import max_pool
 
 
-def over_time(
-    layer: Callable[[Tensor], Tensor], x: Tensor, *, as_given: Callable[[Tensor], Tensor] = computed
-) -> Tensor:
+def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Applies a layer of [N, C, H, W] to a map with or without time in front; of a current, to its values."""
-    x = as_given(x)
+    x = computed(x)
     if x.dim() == 4:
         return layer(x)
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
@@ -133,16 +131,13 @@ class Norm(nn.BatchNorm2d):
         self.compiled = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised ``x``, same shape."""
-        return over_time(self._first, x, as_given=unscaled)
-
-    def _first(self, x: Tensor) -> Tensor:
-        c = x.shape[1]
+        """Normalised ``x`` [..., C, H, W], same shape."""
+        x, c = unscaled(x), x.shape[-3]
         state = (self.running_mean[:c], self.running_var[:c], self.weight[:c], self.bias[:c])
         return self.normalised(x, *state, momentum=self.counted())
 
     def normalised(self, x: Tensor, *state: Tensor, momentum: float) -> Tensor:
-        """A map [N, C, H, W] by running mean and variance, weight and bias [C]; in training by its own moments."""
+        """A map by running mean and variance, weight and bias [C]; in training by its own moments."""
         about = {"training": self.training, "eps": self.eps, "compiled": self.compiled}
         return self.normalise(x, *state, momentum=momentum, **about)
 

@@ -15,7 +15,7 @@ from spaces.blanks import Filled, Free, Number, largest
 from spaces.candidate import Value
 from spaces.current import unscaled
 from spaces.errors import SpaceError
-from spaces.layers import Norm, over_time
+from spaces.layers import Norm
 
 
 class TDBN(Filled, Norm):
@@ -46,10 +46,7 @@ class TDBN(Filled, Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised ``x`` [..., C, H, W], same shape."""
-        return over_time(self._scaled, x, as_given=unscaled)
-
-    def _scaled(self, x: Tensor) -> Tensor:
-        c = x.shape[1]
+        x, c = unscaled(x), x.shape[-3]
         weight = self.weight[:c] * (self.alpha * self.threshold)
         state = (self.running_mean[:c], self.running_var[:c], weight, self.bias[:c])
         return self.normalised(x, *state, momentum=self.counted())

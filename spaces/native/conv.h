@@ -35,8 +35,6 @@
 #define WIDEST 8
 #endif
 
-INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 INLINE int64_t most_rows(int64_t k) { return k == 3 ? 3 : k == 5 ? MOST_5 : MOST_7; }
 
 /* Channels out that are worked on at a time: a vector. */

@@ -1,96 +1,41 @@
-/* Neurons on the CPU, inference alone: LIF, PLIF and IF over all time steps, norms in front of them included.
+/* Neurons on the CPU, forward: LIF, PLIF and IF over all time steps, see neurons.h. Every value is read once and every spike
+   is written once; spikes are summed up on the way. */
 
-   Maps are [steps, batch, size] with `size` values a sample, channels last, float32 or, where `half` is 1, bfloat16;
-   membranes are float32. Every value is read once and every spike is written once; spikes are summed up on the way.
-   Results are those of PyTorch's operations one by one, to the bit: products and sums are fused in norms alone, as in
-   norm.c, and what PyTorch would store in bfloat16 between is rounded to it. */
-
-#pragma GCC optimize("fp-contract=off")
-#pragma STDC FP_CONTRACT OFF
+#include "neurons.h"
 
 #include "conv.h"
 
-#define CHUNK 4096 /* values of a sample, at least, whose sums stay in the nearest cache */
+#define STRETCH 1024 /* membranes that stay in the nearest cache beside the maps */
 
-/* x along + offset, rounded once where the processor can, as in norm.c. */
-INLINE vec times_plus(vec x, vec along, vec offset) {
-#if defined(__AVX512F__)
-    return (vec)_mm512_fmadd_ps((__m512)x, (__m512)along, (__m512)offset);
-#elif defined(__FP_FAST_FMAF)
-    float of[3][LANES], out[LANES];
-    memcpy(of[0], &x, sizeof x), memcpy(of[1], &along, sizeof x), memcpy(of[2], &offset, sizeof x);
-    for (int l = 0; l < LANES; l++) out[l] = __builtin_fmaf(of[0][l], of[1][l], of[2][l]);
-    memcpy(&x, out, sizeof x);
-    return x;
-#else
-    return x * along + offset;
-#endif
-}
-
-/* To the nearest bfloat16, and to even, if `half`; as `store` does, but that a NaN keeps its bits. */
-INLINE vec rounded(vec x, int half) {
-    return half ? (vec)(nearest(x) & 0xffff0000) : x;
-}
-
-/* A map: where it is, how far apart its time steps lie (0: all are the same), and its norm, figures at every place. */
-typedef struct {
-    const void *map;
-    int64_t step;
-    const float *along, *offset;
-} term;
-
-typedef enum { HARD, SOFT, NONE } reset; /* to 0, minus the threshold, or none */
-
-INLINE vec current(term x, int64_t i, int64_t j, int64_t some, int half) {
-    return rounded(times_plus(get(x.map, i, some, half), load(x.along, j, 0), load(x.offset, j, 0)), half);
-}
-
-/* `some` neurons from i on, which have place j in a line; T values of theirs lie `apart`. Returns which membranes are not
-   finite at the end: one that is not once stays so. */
-INLINE bits run(term x, term y, vec decay, vec threshold, int64_t steps, int64_t apart, int64_t i, int64_t j,
-                int64_t some, int half, int two, int scaled, reset by, void *out, float *sums) {
-    vec v = {0}, one = v + 1, count = get(sums, 0, some, 0);
-    for (int64_t t = 0; t < steps; t++) {
-        vec now = current(x, i + t * x.step, j, some, half);
-        if (two) now = rounded(now + current(y, i + t * y.step, j, some, half), half);
-        v = scaled ? v + (now - v) * decay : v - v * decay + now;
-        lanes fires = reaches(v, threshold);
-        if (by == HARD) v = times_zero(v, fires);
-        if (by == SOFT) v = plus(v, fires, -threshold);
-        put_spikes(out, i + t * apart, fires, some, half);
-        count = plus(count, fires, one);
-    }
-    memcpy(sums, &count, some * sizeof(float));
-    return (bits)(v - v != 0);
+/* Step t of `some` neurons, the q-th on of a stretch with membranes v: i is where they are in a time step, j their place in
+   a line. */
+INLINE void step(int64_t some, term x, term y, const float *decay, const float *threshold, int64_t t, int64_t apart,
+                 int64_t i, int64_t j, int64_t q, int half, int two, int scaled, reset by, void *out, float *v,
+                 float *sums) {
+    vec at_least = load(threshold, j, 0), one = {0}, count = get(sums, q, some, 0);
+    vec membrane = charged(load(v, q, 0), currents(x, y, t, i, j, some, half, two), load(decay, j, 0), scaled);
+    lanes fires = reaches(membrane, at_least);
+    store(v, q, settled(membrane, fires, at_least, by), 0);
+    put_spikes(out, i + t * apart, fires, some, half);
+    put(sums, q, plus(count, fires, one + 1), some, 0);
 }
 
 /* The neurons of a sample from `from` to `end`, of `batch` samples, T values of each `apart`; decay and threshold at every
-   place of a line. Returns whether all membranes are finite. */
+   place of a line. Returns whether all membranes are finite at the end: one that is not once stays so. */
 INLINE int chunk(term x, term y, const float *decay, const float *threshold, int64_t steps, int64_t apart, int64_t batch,
-                 int64_t size, int64_t width, int64_t from, int64_t end, int half, int two, int scaled, reset by, void *out,
+                 int64_t size, int64_t line, int64_t from, int64_t end, int half, int two, int scaled, reset by, void *out,
                  float *sums) {
     bits odd = {0};
+    float v[STRETCH];
     for (int64_t b = 0; b < batch; b++)
-        for (int64_t p = from, j = 0; p < end; p += LANES, j = j + LANES == width ? 0 : j + LANES) {
-            vec d = load(decay, j, 0), at_least = load(threshold, j, 0);
-            int64_t i = b * size + p;
-            if (end - p >= LANES)
-                odd |= run(x, y, d, at_least, steps, apart, i, j, LANES, half, two, scaled, by, out, sums + p);
-            else
-                odd |= run(x, y, d, at_least, steps, apart, i, j, end - p, half, two, scaled, by, out, sums + p);
+        for (int64_t p = from; p < end; p += STRETCH) {
+            int64_t n = least(STRETCH, end - p), i = b * size + p;
+            memset(v, 0, sizeof v);
+            for (int64_t t = 0; t < steps; t++)
+                EACH_VECTOR(step, x, y, decay, threshold, t, apart, i + q, j, q, half, two, scaled, by, out, v, sums + p)
+            for (int64_t q = 0; q < n; q += LANES) odd |= (bits)(load(v, q, 0) - load(v, q, 0) != 0);
         }
     return !any(odd);
-}
-
-/* Figures by channel [6, c]: a, b, c, d, decay, threshold, at every place of a line of whole vectors and whole pixels. */
-static int64_t width_of(int64_t c) {
-    int64_t width = c;
-    while (width % LANES) width += c;
-    return width;
-}
-
-static void line_up(const float *figures, int64_t c, int64_t width, float *lines) {
-    for (int64_t k = 0; k < 6 * width; k++) lines[k] = figures[k / width * c + k % width % c];
 }
 
 /* What `chunk` says for maps x and y (or NULL) and such lines; adds to the sums. */
@@ -118,7 +63,7 @@ int fire(const void *x, int64_t x_step, const void *y, int64_t y_step, int64_t s
          int64_t c, int half, int scaled, int by, const float *figures, void *out, float *sums, int threads) {
     int64_t width = width_of(c), length = (CHUNK + width - 1) / width * width;
     float lines[6 * width];
-    line_up(figures, c, width, lines);
+    line_up(figures, 6, c, width, lines);
     memset(sums, 0, size * sizeof(float));
     int good = 1;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1) reduction(&& : good)
@@ -136,7 +81,7 @@ int convolve_and_fire(const void *x, const float *kernel, int64_t c_in, int k, c
                       const float *figures, void *out, float *sums, int threads) {
     int64_t width = width_of(c), size = h * w * c, frame = h * w * c_in;
     float lines[6 * width];
-    line_up(figures, c, width, lines);
+    line_up(figures, 6, c, width, lines);
     memset(sums, 0, size * sizeof(float));
     convolution of = {.h = h, .w = w, .c_in = c_in, .c_out = c, .k = k, .from_half = half, .half = half};
     int ready = !convolution_begin(&of, kernel), failed = 0, odd = 0, good = 1;

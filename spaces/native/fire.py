@@ -1,6 +1,7 @@
-"""Neurons in C where nothing is learnt: LIF, PLIF and IF over all time steps, and what is in front of them.
+"""Neurons in C: LIF, PLIF and IF over all time steps, and what is in front of them.
 
-That is a norm, the sum of two currents, and a convolution of spikes, whose currents then never come to lie in memory.
+That is a norm, the sum of two currents, and, where nothing is learnt, a convolution of spikes, whose currents then
+never come to lie in memory.
 """
 
 import math
@@ -13,10 +14,12 @@ from torch import Tensor
 from spaces.native import conv, maps
 from spaces.native.library import check, kernels
 
-RESETS = ("hard", "soft", "none")  # in the order of fire.c
+RESETS = ("hard", "soft", "none")  # in the order of neurons.h
+SURROGATES = ("atan", "sigmoid", "triangle", "rectangle", "exponential")  # in the order of fire_backward.c
 MOST_TERMS = 2
 NO_SPIKES = 2  # says fire.c
 EXACT = 2**24  # whole numbers below are exact in float32
+MOST_STEPS = 2**12  # of which a gradient needs two vectors each, on a thread's stack
 MOST_CHANNELS = 2**12  # figures a channel are 16 at most, and six, on a thread's stack
 
 
@@ -50,10 +53,6 @@ class Term:
         apart = [c * h * w * math.prod(outer[i + 1 :]) for i in range(len(outer))]
         return (*apart, 1, w * c, c)
 
-    def view(self, shape: Sequence[int]) -> "Term":
-        """The same with other dimensions in front of [C, H, W]."""
-        return replace(self, map=self.map.view(*shape[:-3], *self.map.shape[-3:]))
-
     def convolved(self, *, spikes: bool = True) -> "Term":
         """The same with the convolution done; without ``spikes`` it is known that the map has more than 0 and 1."""
         if self.kernel is None:
@@ -72,40 +71,54 @@ def suits(terms: Sequence[Term]) -> bool:
         len(terms) <= MOST_TERMS
         and len(first) == 5
         and 0 < first[0] * first[1] < EXACT
+        and first[0] <= MOST_STEPS
         and first[2] <= MOST_CHANNELS
         and all(term.shape == first and term.map.dtype == terms[0].map.dtype for term in terms)
         and all(maps.suits(term.map[0]) for term in terms)
     )
 
 
-def fire(
-    terms: Sequence[Term], *, decay: Tensor, threshold: Tensor, decay_input: bool, reset: str
-) -> tuple[Tensor, Tensor] | None:
+def in_order(terms: Sequence[Term]) -> list[Term]:
+    """Terms that ``suits`` as the kernels take them, for a sum has no order: only the first has a kernel still."""
+    first, *others = sorted(terms, key=lambda term: term.kernel is None)
+    return [first, *(term.convolved() for term in others)]
+
+
+def figures_of(terms: Sequence[Term], *, decay: Tensor, threshold: Tensor, width: Tensor) -> Tensor:
+    """What the kernels know of channels, [7, C] in float32: scales and shifts of two terms, and these, each [1] or [C].
+
+    Of a neuron without a leak the decay is 0, and its input is not scaled.
+    """
+    c = terms[0].shape[2]
+    plain = (torch.ones(c), torch.zeros(c))
+    pairs = [plain if term.along is None else (term.along, term.offset) for term in terms]
+    pairs += [plain] * (MOST_TERMS - len(terms))
+    rows = [row for pair in pairs for row in pair] + [row.expand(c) for row in (decay, threshold, width)]
+    with torch.no_grad():
+        return torch.stack(rows).float()
+
+
+def fire(terms: Sequence[Term], figures: Tensor, *, decay_input: bool, reset: str) -> tuple[Tensor, Tensor] | None:
     """Spikes for the sum of the terms, like their maps, and how many they are by position, [C, H, W] in float32.
 
     None where a membrane is not finite.
 
     Args:
-        terms: those that ``suits``, in no more than one type.
-        decay, threshold: [1] or [C]; of a neuron without a leak the decay is 0, and its input is not scaled.
+        terms: some that are ``in_order``.
+        figures: ``figures_of`` them.
         decay_input: whether the input is scaled by the decay.
         reset: one of ``RESETS``.
 
     Raises:
         MemoryError: not enough for a convolution.
     """
-    first, *others = sorted(terms, key=lambda term: term.kernel is None)  # a sum has no order
-    others = [term.convolved() for term in others]
+    first, *others = terms
     steps, batch, c, h, w = first.shape
-    one, zero = torch.ones(c), torch.zeros(c)
-    figures = [(one, zero) if term.along is None else (term.along, term.offset) for term in (first, *others)]
-    figures += [(one, zero)] * (MOST_TERMS - len(terms)) + [(decay.expand(c), threshold.expand(c))]
-    by_channel = torch.stack([row.float() for pair in figures for row in pair])
     out = torch.empty(steps, batch, h, w, c, dtype=first.map.dtype)
     sums = torch.empty(h, w, c)
-    second = (others[0].map.data_ptr(), others[0].map.stride(0)) if others else (None, 0)
+    second = _where(others[0]) if others else (None, 0)
     rule = (maps.is_half(out), int(decay_input), RESETS.index(reset))
-    results = (by_channel.data_ptr(), out.data_ptr(), sums.data_ptr(), torch.get_num_threads())
+    results = (figures.data_ptr(), out.data_ptr(), sums.data_ptr(), torch.get_num_threads())
     status = NO_SPIKES
     if first.kernel is not None:
         kernel = first.kernel.contiguous()
@@ -113,6 +126,44 @@ def fire(
         status = kernels().convolve_and_fire(*given, steps, batch, h, w, c, *rule, *results)
         check(min(status, 0))
     if status == NO_SPIKES:
-        x = first.convolved(spikes=False).map
-        status = kernels().fire(x.data_ptr(), x.stride(0), *second, steps, batch, c * h * w, c, *rule, *results)
+        first = first.convolved(spikes=False)
+        status = kernels().fire(*_where(first), *second, steps, batch, c * h * w, c, *rule, *results)
     return (out.permute(0, 1, 4, 2, 3), sums.permute(2, 0, 1)) if status else None
+
+
+def fire_backward(
+    slope: Tensor,
+    terms: Sequence[Term],
+    figures: Tensor,
+    *,
+    decay_input: bool,
+    reset: str,
+    detach_reset: bool,
+    surrogate: str,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the sum of the terms, like their maps, and of the decay by channel, [C] in float64.
+
+    Args:
+        slope: gradient of the spikes, like the maps.
+        terms, figures, decay_input, reset: as ``fire`` was given them, without a kernel.
+        detach_reset: whether the gradient ignores the reset.
+        surrogate: one of ``SURROGATES``.
+
+    Raises:
+        MemoryError: not enough.
+    """
+    steps, batch, c, h, w = terms[0].shape
+    slope = slope.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    out = torch.empty_like(slope)
+    for_decay = torch.empty(c, dtype=torch.float64)
+    maps_of = [_where(term) for term in terms] + [(None, 0)] * (MOST_TERMS - len(terms))
+    rule = (int(decay_input), RESETS.index(reset), int(detach_reset), SURROGATES.index(surrogate))
+    results = (figures.data_ptr(), out.data_ptr(), for_decay.data_ptr(), torch.get_num_threads())
+    sizes = (steps, batch, c * h * w, c, maps.is_half(slope))
+    check(kernels().fire_backward(*maps_of[0], *maps_of[1], slope.data_ptr(), *sizes, *rule, *results))
+    return out.unflatten(0, (steps, batch)), for_decay
+
+
+def _where(term: Term) -> tuple[int, int]:
+    """Where a map is, and how far apart its time steps lie."""
+    return term.map.data_ptr(), term.map.stride(0)

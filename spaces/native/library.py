@@ -11,9 +11,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-NAMES = ("backward.c", "bits.c", "fire.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
+NAMES = ("backward.c", "bits.c", "fire.c", "fire_backward.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
-HEADERS = tuple(Path(__file__).with_name(name) for name in ("conv.h", "vectors.h"))
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("conv.h", "neurons.h", "vectors.h"))
 COMPILERS = ("cc", "gcc", "clang", "g++")
 OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
 POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -25,6 +25,7 @@ SIGNATURES = {
     "conv_forward": (INT, [POINTER] * 3 + [LONG] * 5 + [INT] * 4),
     "conv_weight_gradient": (INT, [POINTER] * 3 + [LONG] * 5 + [INT] * 3),
     "fire": (INT, [POINTER, LONG] * 2 + [LONG] * 4 + [INT] * 3 + [POINTER] * 3 + [INT]),
+    "fire_backward": (INT, [POINTER, LONG] * 2 + [POINTER] + [LONG] * 4 + [INT] * 5 + [POINTER] * 3 + [INT]),
     "convolve_and_fire": (INT, [POINTER] * 2 + [LONG, INT, POINTER] + [LONG] * 6 + [INT] * 3 + [POINTER] * 3 + [INT]),
     "norm_moments": (INT, [POINTER, LONG, LONG, INT, POINTER, INT]),
     "norm_sums": (INT, [POINTER] * 2 + [LONG] * 2 + [INT] + [POINTER] * 2 + [INT]),

@@ -17,8 +17,6 @@ typedef struct {
     int64_t c, rows, width, size, blocks, last;
 } cut;
 
-INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static cut cut_of(int64_t rows, int64_t c) {
     int64_t shared = c, rest = LINE;
     while (rest) {

@@ -8,8 +8,10 @@ from spaces.native.maps import is_half
 
 
 def sum_rows(x: Tensor) -> Tensor:
-    """Sum over N of a map [N, C, H, W] that ``maps.suits``, [C, H, W] in float32, one row after the other."""
-    n, c, h, w = x.shape
-    out = torch.empty(h, w, c)
-    kernels().sum_rows(x.data_ptr(), n, h * w * c, is_half(x), out.data_ptr(), torch.get_num_threads())
-    return out.permute(2, 0, 1)
+    """Sum over N of ``x`` [N, ...], of a type that is ``maps.readable``, like a row of it but in float32.
+
+    Rows are dense and follow each other in memory; they are added one after the other.
+    """
+    out = torch.empty_like(x[0], dtype=torch.float32)
+    kernels().sum_rows(x.data_ptr(), len(x), out.numel(), is_half(x), out.data_ptr(), torch.get_num_threads())
+    return out

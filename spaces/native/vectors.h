@@ -1,5 +1,8 @@
 /* Values of maps, float32 or, where `half` is 1, bfloat16, by the vector and one by one. */
 
+#ifndef VECTORS_H
+#define VECTORS_H
+
 #include <stdint.h>
 #include <string.h>
 
@@ -21,6 +24,8 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 INLINE void *at(const void *x, int64_t i, int half) {
     return half ? (void *)((uint16_t *)x + i) : (void *)((float *)x + i);
@@ -129,6 +134,15 @@ INLINE vec times_zero(vec a, lanes where) {
 #endif
 }
 
+/* 0 there, and a elsewhere. */
+INLINE vec unless(vec a, lanes where) {
+#ifdef MASKS
+    return (vec)_mm512_maskz_mov_ps((__mmask16)~where, (__m512)a);
+#else
+    return (vec)((bits)a & ~where);
+#endif
+}
+
 /* Puts 1 there, and 0 elsewhere. */
 INLINE void put_spikes(void *y, int64_t i, lanes where, int64_t some, int half) {
     if (half) {
@@ -154,3 +168,5 @@ INLINE int any(bits where) {
     for (int l = 0; l < LANES; l++) found |= where[l];
     return found != 0;
 }
+
+#endif

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from spaces.blanks import Filled, Free
 from spaces.candidate import Value
-from spaces.current import computed, terms_of
+from spaces.current import computed
 from spaces.errors import SpaceError, unknown
 from spaces.kinds import Kind as Emitted
-from spaces.native import fire as native
 from spaces.neurons.catalog import NEURONS
+from spaces.neurons.one_pass import fired
 from spaces.neurons.parameters import Parameter
 from spaces.neurons.scan import scan, unrolled
 from spaces.neurons.step import Rule, State
@@ -20,7 +20,6 @@ from spaces.neurons.steps import STEPS
 from spaces.neurons.surrogate import SURROGATES
 
 RESETS = ("hard", "soft", "none")
-IN_C = ("if", "lif")  # steps that there is a kernel in C for
 
 
 class Neuron(Filled):
@@ -122,34 +121,9 @@ class Neuron(Filled):
 
     def forward(self, x: Tensor) -> Tensor:
         """Spikes of input current ``x`` [T, B, C, ...]; memory format channels-last is kept."""
-        if (spikes := self._in_one_pass(x)) is not None:
-            return spikes
-        x = computed(x)
-        return self._spikes(x, {_seen(name): self._used(name, x) for name in self.parts})
-
-    def _in_one_pass(self, x: Tensor) -> Tensor | None:
-        """Spikes in C, marked with their sums by position (``events``, see ``counting.py``), where nothing is learnt.
-
-        None where it cannot do that.
-        """
-        if torch.is_grad_enabled() or not self.compiled or self.stepping or self.rule.step not in IN_C:
-            return None
-        terms = terms_of(x[..., None, None] if x.dim() == 3 else x)
-        if not native.suits(terms):
-            return None
-        leaks = "tau" in self.parts
-        found = native.fire(
-            terms,
-            decay=self._used("tau", x) if leaks else torch.zeros(1),
-            threshold=self._used("threshold", x),
-            decay_input=self.rule.decay_input and leaks,
-            reset=self.rule.reset,
-        )
-        if found is None:
-            return None
-        spikes, sums = (part[..., 0, 0] for part in found) if x.dim() == 3 else found
-        spikes.events = sums
-        return spikes
+        p = {_seen(name): self._used(name, x) for name in self.parts}
+        spikes = fired(x, p, self.rule) if self.compiled and not self.stepping else None
+        return self._spikes(computed(x), p) if spikes is None else spikes
 
     def _used(self, name: str, x: Tensor) -> Tensor:
         """A parameter as it is for ``x``: of its time steps and of its channels."""

@@ -49,7 +49,7 @@ def test_a_norm_where_no_gradient_is_wanted_gives_one_and_the_same_values(norm, 
     torch.testing.assert_close(with_gradient.detach(), computed(current))
 
 
-@pytest.mark.parametrize(
+ASKS = pytest.mark.parametrize(
     "ask",
     [
         lambda x: x * 2,
@@ -72,6 +72,9 @@ def test_a_norm_where_no_gradient_is_wanted_gives_one_and_the_same_values(norm, 
         Conv(4, 4, 3),
     ],
 )
+
+
+@ASKS
 @torch.no_grad()
 def test_whatever_asks_gets_its_values(norm, ask):
     if isinstance(ask, Conv):
@@ -80,6 +83,51 @@ def test_whatever_asks_gets_its_values(norm, ask):
     plain = computed(current)
     assert torch.equal(computed(ask(current)), ask(plain))
     assert (current.shape, current.dtype, current.stride()) == (plain.shape, plain.dtype, plain.stride())
+
+
+@ASKS
+@pytest.mark.parametrize("fires", [False, True])
+def test_gradients_come_through_whatever_asks_and_fires(norm, ask, fires):
+    if isinstance(ask, Conv):
+        nn.init.ones_(ask.weight)
+    norm.train()
+    found = []
+    for compiled in (True, False):
+        norm.compiled = compiled
+        neuron = Neuron("plif", compiled=compiled)
+        x = maps(3, 4, 6, 6).requires_grad_()
+        current = norm(x)
+        assert isinstance(current, Current) == compiled
+        assert current.requires_grad
+        out = (
+            ask(current) if not fires else neuron(Repeat(2)(current)) + neuron(Repeat(2)(current + 1)).mean() * current
+        )
+        weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.dtype)
+        wanted = [x, *norm.parameters(), *(neuron.parameters() if fires else [])]
+        found.append(torch.autograd.grad(out, wanted, weights))
+    for in_c, eager in zip(*found, strict=True):
+        torch.testing.assert_close(in_c, eager, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sum_of_currents_and_spikes_fires_and_learns_as_its_values_do(norm):
+    norm.train()
+    found = []
+    for compiled in (True, False):
+        norm.compiled = compiled
+        first, second = Neuron("lif", compiled=compiled), Neuron("plif", reset="soft", compiled=compiled)
+        x = maps(12, 4, 9, 9).unflatten(0, (3, 4)).requires_grad_()
+        spikes = first(norm(x))
+        for total in (norm(2 * x) + norm(x), norm(x) + spikes, spikes + norm(x)):
+            assert not compiled or len(terms_of(total)) == 2
+            out = second(total)
+            weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+            wanted = [x, *norm.parameters(), *second.parameters()]
+            found.append((out.detach(), *torch.autograd.grad(out, wanted, weights, retain_graph=True)))
+    for in_c, eager in zip(found[:3], found[3:], strict=True):
+        assert torch.equal(in_c[0], eager[0])
+        assert 0.05 < in_c[0].mean() < 0.95
+        for one, other in zip(in_c, eager, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture
@@ -119,10 +167,10 @@ def test_a_convolution_of_what_may_be_spikes_waits_for_its_neurons(conv, others)
 
 
 @torch.no_grad()
-def test_sums_of_two_and_views_in_time_are_currents_still(norm):
+def test_sums_of_two_are_currents_still(norm):
     x, _ = both(norm, maps(6, 4, 5, 5))
     y = maps(6, 4, 5, 5, seed=1)
-    for total in (x + y, y + x, (x + y).unflatten(0, (2, 3))):
+    for total in (x + y, y + x):
         assert isinstance(total, Current)
         assert len(terms_of(total)) == 2
     assert torch.equal(computed(x + y), computed(x) + y)
@@ -156,7 +204,7 @@ def test_every_neuron_spikes_alike_whether_a_gradient_is_wanted_or_not(norm, kin
     neuron = Neuron(kind)
     x = maps(12, 4, 9, 9, dtype=dtype)
     with torch.no_grad():
-        current = norm(x).unflatten(0, (3, 4))
+        current = norm(x.unflatten(0, (3, 4)))
         spikes = neuron(current)
         assert 0 < spikes.abs().float().mean() < 1
     plain = computed(current).clone()
