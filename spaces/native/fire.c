@@ -1,5 +1,5 @@
 /* Neurons on the CPU, forward: LIF, PLIF and IF over all time steps, see neurons.h. Every value is read once and every spike
-   is written once; spikes are summed up on the way. */
+   is written once, a stretch of a time step after the other; spikes are summed up on the way. */
 
 #include "neurons.h"
 
@@ -8,10 +8,14 @@
 #define STRETCH 1024 /* membranes that stay in the nearest cache beside the maps */
 
 /* Step t of `some` neurons, the q-th on of a stretch with membranes v: i is where they are in a time step, j their place in
-   a line. */
+   a line. What the next stretch needs of each time step is asked for: the processor does not guess it, steps lie so far
+   apart. */
 INLINE void step(int64_t some, term x, term y, const float *decay, const float *threshold, int64_t t, int64_t apart,
                  int64_t i, int64_t j, int64_t q, int half, int two, int scaled, reset by, void *out, float *v,
                  float *sums) {
+    __builtin_prefetch(at(x.map, i + STRETCH + t * x.step, half));
+    if (two) __builtin_prefetch(at(y.map, i + STRETCH + t * y.step, half));
+    __builtin_prefetch(at(out, i + STRETCH + t * apart, half), 1);
     vec at_least = load(threshold, j, 0), one = {0}, count = get(sums, q, some, 0);
     vec membrane = charged(load(v, q, 0), currents(x, y, t, i, j, some, half, two), load(decay, j, 0), scaled);
     lanes fires = reaches(membrane, at_least);

@@ -1,11 +1,11 @@
-/* Neurons on the CPU, backward, see neurons.h: membranes are computed again, T of one vector at a time, which stay in the
-   nearest cache, so that nothing but currents is kept for it. */
+/* Neurons on the CPU, backward, see neurons.h: membranes are computed again, those of a stretch at all its time steps, which
+   stay in the nearest cache, so that nothing but currents is kept for it. As in fire.c the next stretch is asked for. */
 
 #include "neurons.h"
 
 #include <stdlib.h>
 
-#define NEAR 16384 /* floats that stay in the nearest cache beside the maps */
+#define NEAR 8192 /* floats that stay in the nearest cache beside the maps */
 
 typedef enum { ATAN, SIGMOID, TRIANGLE, RECTANGLE, EXPONENTIAL } surrogate; /* see surrogate.py */
 
@@ -25,9 +25,10 @@ typedef struct {
 } given;
 
 /* Room for a stretch of neurons: what drove each and what it came to before its reset, [steps, n] each, and, [n], the
-   membrane after it, and slopes of the membrane and of the decay; these summed, [line]. */
+   membrane after it, and slopes of the membrane and of the decay; these summed over a sample and over all, [line]. */
 typedef struct {
     float *drives, *membranes, *v, *slope, *for_decay, *sums;
+    double *totals;
 } room;
 
 /* exp(-a) for a >= 0, to 2 of the last digits; 2^-126 beyond the normal numbers. */
@@ -72,6 +73,8 @@ INLINE vec derivative(vec excess, vec width, surrogate by) {
 INLINE void charge(int64_t some, given of, room in, int64_t t, int64_t i, int64_t j, int64_t q, int64_t n, int half,
                    int two, int scaled, reset by) {
     vec before = load(in.v, q, 0), now = currents(of.x, of.y, t, i, j, some, half, two);
+    __builtin_prefetch(at(of.x.map, i + n + t * of.x.step, half));
+    if (two) __builtin_prefetch(at(of.y.map, i + n + t * of.y.step, half));
     vec threshold = load(of.threshold, j, 0), membrane = charged(before, now, load(of.decay, j, 0), scaled);
     store(in.drives, t * n + q, driven(before, now, scaled), 0);
     store(in.membranes, t * n + q, membrane, 0);
@@ -86,6 +89,8 @@ INLINE void pull_back(int64_t some, given of, rule as, room in, int64_t t, int64
     if (by == HARD) slope = unless(after, reaches(membrane, threshold));
     if (!as.detached && by != NONE) slope -= after * (by == HARD ? membrane : threshold) * surrogate;
     slope += get(of.slopes, i + t * as.apart, some, half) * surrogate;
+    __builtin_prefetch(at(of.slopes, i + n + t * as.apart, half));
+    __builtin_prefetch(at(out, i + n + t * as.apart, half), 1);
     vec leak = slope * decay;
     put(out, i + t * as.apart, scaled ? leak : slope, some, half);
     store(in.for_decay, q, load(in.for_decay, q, 0) + slope * load(in.drives, t * n + q, 0), 0);
@@ -99,6 +104,7 @@ INLINE void add_up(int64_t some, room in, int64_t j, int64_t q) {
 /* The neurons of samples from `from` to `end`; slopes of their decays by channel, added up sample by sample. */
 INLINE void chunk(given of, rule as, room in, int64_t stretch, int64_t batch, int64_t size, int64_t c, int64_t line,
                   int64_t from, int64_t end, int half, int two, int scaled, reset by, void *out, double *of_decay) {
+    memset(in.totals, 0, line * sizeof(double));
     for (int64_t b = 0; b < batch; b++) {
         memset(in.sums, 0, line * sizeof(float));
         for (int64_t p = from; p < end; p += stretch) {
@@ -110,8 +116,10 @@ INLINE void chunk(given of, rule as, room in, int64_t stretch, int64_t batch, in
                 EACH_VECTOR(pull_back, of, as, in, t, i + q, j, q, stretch, half, scaled, by, out)
             EACH_VECTOR(add_up, in, j, q)
         }
-        for (int64_t j = 0; j < line; j++) of_decay[j % c] += scaled ? in.sums[j] : -in.sums[j];
+        for (int64_t j = 0; j < line; j++) in.totals[j] += scaled ? in.sums[j] : -in.sums[j];
     }
+    for (int64_t j = 0; j < line; j += c)
+        for (int64_t k = 0; k < c; k++) of_decay[k] += in.totals[j + k];
 }
 
 static void neurons(given of, rule as, room in, int64_t stretch, int64_t batch, int64_t size, int64_t c, int64_t line,
@@ -144,8 +152,9 @@ int fire_backward(const void *x, int64_t x_step, const void *y, int64_t y_step, 
     int failed = !found;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
     {
-        float *floats = malloc(((2 * steps + 3) * stretch + line) * sizeof(float)), *v = floats + 2 * steps * stretch;
-        room in = {floats, floats + steps * stretch, v, v + stretch, v + 2 * stretch, v + 3 * stretch};
+        float *floats = malloc(((2 * steps + 3) * stretch + 3 * line) * sizeof(float));
+        float *v = floats + 2 * steps * stretch, *sums = v + 3 * stretch;
+        room in = {floats, floats + steps * stretch, v, v + stretch, v + 2 * stretch, sums, (double *)(sums + line)};
         failed |= !floats;
 #pragma omp for schedule(static)
         for (int64_t k = 0; k < chunks; k++)

@@ -9,13 +9,15 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 NAMES = ("backward.c", "bits.c", "fire.c", "fire_backward.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 HEADERS = tuple(Path(__file__).with_name(name) for name in ("conv.h", "neurons.h", "vectors.h"))
 COMPILERS = ("cc", "gcc", "clang", "g++")
-OPTIONS = ("-O3", "-march=native", "-shared", "-fPIC", "-std=gnu11")
+OPTIONS = ("-O3", "-march=native", "-fPIC", "-std=gnu11")
 POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 SIGNATURES = {
     "pack_bits": (LONG, [POINTER, LONG, INT, POINTER]),
@@ -83,16 +85,30 @@ def _compiled() -> Path:
     compiler = os.environ.get("CC") or next((name for name in COMPILERS if shutil.which(name)), None)
     if compiler is None:
         raise OSError("no C compiler found")
-    language = ["-x", "c"] if compiler.endswith("++") else []
     with tempfile.TemporaryDirectory(dir=home) as folder:
         made = Path(folder) / path.name
-        command = [*compiler.split(), *OPTIONS, *language, *map(str, SOURCES), "-o", str(made)]
         try:
-            subprocess.run([*command, "-fopenmp"], check=True, capture_output=True, text=True)
+            _compile([*compiler.split(), *OPTIONS, "-fopenmp"], made)
         except subprocess.CalledProcessError:  # a compiler without OpenMP
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            _compile([*compiler.split(), *OPTIONS], made)
         made.replace(path)
     return path
+
+
+def _compile(command: Sequence[str], made: Path) -> None:
+    """Makes the library out of the sources, which are compiled side by side."""
+
+    def run(*arguments: str) -> None:
+        subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
+
+    def compiled(source: Path) -> str:
+        path = str(made.with_name(f"{source.stem}.o"))
+        run("-x", "c", "-c", str(source), "-o", path)
+        return path
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compiled, SOURCES))
+    run("-shared", *objects, "-o", str(made))
 
 
 def _processor() -> str:

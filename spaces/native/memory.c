@@ -7,7 +7,7 @@
 #include <malloc.h>
 #endif
 
-#define LARGEST_KEPT (16 << 20) /* bytes: larger ones leave gaps, and a training step has a third more at its peak */
+#define LARGEST_KEPT (32 << 20) /* bytes: larger ones leave gaps, and a training step has a third more at its peak */
 #define MOST_KEPT (1 << 30)     /* bytes free at the end of the heap */
 
 /* Does nothing where the C library is another than glibc. */

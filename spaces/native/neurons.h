@@ -69,7 +69,7 @@ static int64_t width_of(int64_t c) {
 }
 
 static void line_up(const float *figures, int64_t rows, int64_t c, int64_t width, float *lines) {
-    for (int64_t k = 0; k < rows * width; k++) lines[k] = figures[k / width * c + k % width % c];
+    for (int64_t j = 0; j < rows * width; j += c) memcpy(lines + j, figures + j / width * c, c * sizeof(float));
 }
 
 /* Does it for every vector of a stretch of n neurons from p on: `some` of them, the q-th on, at place j of a line. */

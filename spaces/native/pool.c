@@ -20,7 +20,7 @@ INLINE void pool(const void *x, void *y, int64_t n, int64_t h, int64_t w, int64_
                 vec next = get(x, from + (k / 2 * w + k % 2) * c + j, some, half);
                 most = either(beats(next, most), next, most);
             }
-            put(y, to + j, most, some, half);
+            put_as_is(y, to + j, most, some, half);
         }
     }
 }
@@ -36,6 +36,7 @@ INLINE void unpool(const void *g, const void *x, void *out, int64_t n, int64_t h
         if (w % 2)
             for (int k = 1; k <= 2; k++) memset(at(out, to + (k * w - 1) * c, half), 0, row / w);
         for (int64_t q = 0; q < w / 2; q++, to += 2 * c, from += c) EACH_VECTOR {
+            for (int k = 0; k < 4; k++) __builtin_prefetch(at(out, to + ((2 + k / 2) * w + k % 2) * c + j, half), 1);
             vec most = get(x, to + j, some, half), slope = get(g, from + j, some, half);
             bits wins[4] = {~(bits){0}};
             for (int k = 1; k < 4; k++) {
@@ -45,7 +46,7 @@ INLINE void unpool(const void *g, const void *x, void *out, int64_t n, int64_t h
                 for (int l = 0; l < k; l++) wins[l] &= ~wins[k];
             }
             for (int k = 0; k < 4; k++)
-                put(out, to + (k / 2 * w + k % 2) * c + j, (vec)((bits)slope & wins[k]), some, half);
+                put_as_is(out, to + (k / 2 * w + k % 2) * c + j, (vec)((bits)slope & wins[k]), some, half);
         }
     }
 }

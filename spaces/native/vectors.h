@@ -99,6 +99,16 @@ INLINE void put(void *y, int64_t i, vec value, int64_t some, int half) {
         store_some(y, i, value, some, half);
 }
 
+/* The same for values that are bfloat16 already, if `half`: none is rounded, and what is no number keeps its bits. */
+INLINE void put_as_is(void *y, int64_t i, vec value, int64_t some, int half) {
+    if (!half) {
+        memcpy(at(y, i, 0), &value, 4 * some);
+        return;
+    }
+    halves narrow = narrowed((bits)value >> 16);
+    memcpy(at(y, i, 1), &narrow, 2 * some);
+}
+
 /* What a comparison says of every lane: a bit each where the processor has registers for masks, else all ones or zeros. */
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 #define MASKS

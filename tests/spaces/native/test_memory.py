@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MAPS, BYTES = 6, 15 * 2**20
+MAPS, BYTES = 6, 31 * 2**20
 SCRIPT = f"""
 import ctypes
 import resource
