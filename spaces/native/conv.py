@@ -3,8 +3,9 @@
 A spike adds its k x k stretch of weights to the output, and the output's gradient around it to that of the weights: no
 multiplication, and nothing at all where there is no spike. At 5 to 20 % of neurons firing in a step this is two to
 four times faster than a dense convolution in float32 (weights' gradients up to eight), and up to three times in
-bfloat16 where the processor has no tiles for it. For the backward pass spikes are kept in bits instead of the map;
-where nothing is learnt a convolution may wait for the neurons behind it, see ``fire``.
+bfloat16 where the processor has no tiles for it. For the backward pass spikes are kept in bits instead of the map; the
+weights' gradient may take two frames at a time in bfloat16. Where nothing is learnt a convolution may wait for the
+neurons behind it, see ``fire``.
 """
 
 import torch
@@ -17,7 +18,7 @@ from spaces.native.library import check, kernels
 from spaces.native.maps import is_half, readable, suits
 
 KERNEL_SIZES = (3, 5, 7)
-DENSE_ABOVE = {torch.float32: 0.6, torch.bfloat16: 0.45}  # spikes a neuron and step: as fast either way
+DENSE_ABOVE = 0.6  # spikes a neuron and step: as fast either way
 
 
 def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool = True) -> Tensor:
@@ -39,7 +40,7 @@ def convolve(x: Tensor, kernel: Tensor, *, stride: int = 1, event_driven: bool =
                 return out
         elif (found := pack_map(x)) is not None:
             bits, count = found
-            if not kernel.requires_grad or count <= DENSE_ABOVE[dtype] * x.numel():
+            if not kernel.requires_grad or count <= DENSE_ABOVE * x.numel():
                 return _EventConv.apply(x, kernel, bits, dtype)
     return dense(x, kernel, stride=stride)
 
