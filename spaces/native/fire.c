@@ -34,7 +34,7 @@ INLINE int chunk(term x, term y, const float *decay, const float *threshold, int
     for (int64_t b = 0; b < batch; b++)
         for (int64_t p = from; p < end; p += STRETCH) {
             int64_t n = least(STRETCH, end - p), i = b * size + p;
-            memset(v, 0, sizeof v);
+            memset(v, 0, least(STRETCH, n + LANES) * sizeof *v);
             for (int64_t t = 0; t < steps; t++)
                 EACH_VECTOR(step, x, y, decay, threshold, t, apart, i + q, j, q, half, two, scaled, by, out, v, sums + p)
             for (int64_t q = 0; q < n; q += LANES) odd |= (bits)(load(v, q, 0) - load(v, q, 0) != 0);

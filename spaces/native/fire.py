@@ -19,7 +19,6 @@ SURROGATES = ("atan", "sigmoid", "triangle", "rectangle", "exponential")  # in t
 MOST_TERMS = 2
 NO_SPIKES = 2  # says fire.c
 EXACT = 2**24  # whole numbers below are exact in float32
-MOST_STEPS = 2**12  # of which a gradient needs two vectors each, on a thread's stack
 MOST_CHANNELS = 2**12  # figures a channel are 16 at most, and six, on a thread's stack
 
 
@@ -71,7 +70,6 @@ def suits(terms: Sequence[Term]) -> bool:
         len(terms) <= MOST_TERMS
         and len(first) == 5
         and 0 < first[0] * first[1] < EXACT
-        and first[0] <= MOST_STEPS
         and first[2] <= MOST_CHANNELS
         and all(term.shape == first and term.map.dtype == terms[0].map.dtype for term in terms)
         and all(maps.suits(term.map[0]) for term in terms)

@@ -25,17 +25,19 @@ typedef struct {
 } given;
 
 /* Room for a stretch of neurons: what drove each and what it came to before its reset, [steps, n] each, and, [n], the
-   membrane after it, and slopes of the membrane and of the decay; these summed over a sample and over all, [line]. */
+   membrane after it, slopes of the membrane and of the decay, and derivatives of spikes; slopes of the decay summed over a
+   sample and over all, [line]. */
 typedef struct {
-    float *drives, *membranes, *v, *slope, *for_decay, *sums;
+    float *drives, *membranes, *v, *slope, *for_decay, *derivative, *sums;
     double *totals;
 } room;
 
-/* exp(-a) for a >= 0, to 2 of the last digits; 2^-126 beyond the normal numbers. */
+/* exp(-a) for a >= 0, right to the last digit but one or two; from 87 on, where floats end, that of 87. */
 INLINE vec exp_minus(vec a) {
     const float log2e = 1.44269504f, high = 0.693359375f, low = -2.12194440e-4f; /* of ln 2 (Cody and Waite, 1980) */
     bits far = (bits)(a > 87);
-    a = (vec)(((bits)a & ~far) | ((bits)(a * 0 + 87) & far));
+    vec most = (vec){0} + 87;
+    a = (vec)(((bits)a & ~far) | ((bits)most & far));
     vec shifted = a * -log2e + 0x1.8p23f; /* whole, in its last bits */
     vec whole = shifted - 0x1.8p23f, r = (-a - whole * high) - whole * low;
     vec series = r * (1.f / 720) + 1.f / 120;
@@ -69,6 +71,17 @@ INLINE vec derivative(vec excess, vec width, surrogate by) {
     return x;
 }
 
+INLINE void derive(int64_t some, given of, room in, const float *membranes, int64_t j, int64_t q, surrogate by) {
+    store(in.derivative, q, derivative(load(membranes, q, 0) - load(of.threshold, j, 0), load(of.width, j, 0), by), 0);
+}
+
+/* Derivatives of a stretch's spikes, [n], for membranes [n]. */
+static void derive_all(given of, room in, const float *membranes, int64_t p, int64_t n, int64_t line, surrogate by) {
+#define DERIVE(BY) \
+    case BY: EACH_VECTOR(derive, of, in, membranes, j, q, BY) return;
+    switch (by) { DERIVE(ATAN) DERIVE(SIGMOID) DERIVE(TRIANGLE) DERIVE(RECTANGLE) DERIVE(EXPONENTIAL) }
+}
+
 /* Step t of `some` neurons, the q-th on of a stretch of n: i is where they are in a time step, j their place in a line. */
 INLINE void charge(int64_t some, given of, room in, int64_t t, int64_t i, int64_t j, int64_t q, int64_t n, int half,
                    int two, int scaled, reset by) {
@@ -85,7 +98,7 @@ INLINE void pull_back(int64_t some, given of, rule as, room in, int64_t t, int64
                       int half, int scaled, reset by, void *out) {
     vec membrane = load(in.membranes, t * n + q, 0), after = load(in.slope, q, 0), slope = after;
     vec decay = load(of.decay, j, 0), threshold = load(of.threshold, j, 0);
-    vec surrogate = derivative(membrane - threshold, load(of.width, j, 0), as.by);
+    vec surrogate = load(in.derivative, q, 0);
     if (by == HARD) slope = unless(after, reaches(membrane, threshold));
     if (!as.detached && by != NONE) slope -= after * (by == HARD ? membrane : threshold) * surrogate;
     slope += get(of.slopes, i + t * as.apart, some, half) * surrogate;
@@ -112,8 +125,10 @@ INLINE void chunk(given of, rule as, room in, int64_t stretch, int64_t batch, in
             memset(in.v, 0, 3 * stretch * sizeof(float)); /* and slopes */
             for (int64_t t = 0; t < as.steps; t++)
                 EACH_VECTOR(charge, of, in, t, i + q, j, q, stretch, half, two, scaled, by)
-            for (int64_t t = as.steps; t--;)
+            for (int64_t t = as.steps; t--;) {
+                derive_all(of, in, in.membranes + t * stretch, p, n, line, as.by);
                 EACH_VECTOR(pull_back, of, as, in, t, i + q, j, q, stretch, half, scaled, by, out)
+            }
             EACH_VECTOR(add_up, in, j, q)
         }
         for (int64_t j = 0; j < line; j++) in.totals[j] += scaled ? in.sums[j] : -in.sums[j];
@@ -142,7 +157,7 @@ int fire_backward(const void *x, int64_t x_step, const void *y, int64_t y_step, 
                   int64_t batch, int64_t size, int64_t c, int half, int scaled, int by, int detached, int surrogate,
                   const float *figures, void *out, double *of_decay, int threads) {
     int64_t line = width_of(c), length = (CHUNK + line - 1) / line * line, chunks = (size + length - 1) / length;
-    int64_t stretch = (NEAR / (2 * steps + 3) + LANES - 1) / LANES * LANES;
+    int64_t stretch = (least(NEAR / (2 * steps + 4), size) + LANES - 1) / LANES * LANES;
     float lines[7 * line];
     line_up(figures, 7, c, line, lines);
     given of = {{x, x_step, lines, lines + line}, {y, y_step, lines + 2 * line, lines + 3 * line}, g,
@@ -152,9 +167,9 @@ int fire_backward(const void *x, int64_t x_step, const void *y, int64_t y_step, 
     int failed = !found;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : failed)
     {
-        float *floats = malloc(((2 * steps + 3) * stretch + 3 * line) * sizeof(float));
-        float *v = floats + 2 * steps * stretch, *sums = v + 3 * stretch;
-        room in = {floats, floats + steps * stretch, v, v + stretch, v + 2 * stretch, sums, (double *)(sums + line)};
+        float *floats = malloc(((2 * steps + 4) * stretch + 3 * line) * sizeof(float));
+        float *v = floats + 2 * steps * stretch, *sums = v + 4 * stretch;
+        room in = {floats, floats + steps * stretch, v, v + stretch, v + 2 * stretch, v + 3 * stretch, sums, (double *)(sums + line)};
         failed |= !floats;
 #pragma omp for schedule(static)
         for (int64_t k = 0; k < chunks; k++)
