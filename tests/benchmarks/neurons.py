@@ -2,12 +2,13 @@
 
     python tests/benchmarks/neurons.py --timesteps 4 --rounds 20
 
-Neurons take turns in one process, so that a machine that speeds up or slows down does so for all; a figure is the
-median over rounds. Compiling comes first and is not timed; ``compiling`` says how long the first step took, which later
-processes find in PyTorch's cache.
+Neurons take turns in one process, so that a machine that speeds up or slows down does so for all, and in another order
+each round, so that none always has the same one's caches before it; a figure is the median over rounds. Compiling comes
+first and is not timed; ``compiling`` says how long the first step took, which later processes find in PyTorch's cache.
 """
 
 import argparse
+import random
 import statistics
 import sys
 import time
@@ -67,10 +68,11 @@ def main() -> None:
         compiling[kind] = sum(seconds(lambda task=task, neuron=neuron: task(neuron)) for task in tasks.values())
         print(f"{kind} is ready after {compiling[kind]:.0f} s", file=sys.stderr, flush=True)
     taken = {(task, kind): [] for task in tasks for kind in kinds}
+    orders = random.Random(0)
     for _ in range(options.rounds):
         for task, run in tasks.items():
-            for kind, neuron in neurons.items():
-                taken[task, kind].append(seconds(lambda run=run, neuron=neuron: run(neuron)))
+            for kind in orders.sample(list(neurons), len(neurons)):
+                taken[task, kind].append(seconds(lambda run=run, neuron=neurons[kind]: run(neuron)))
     medians = {key: statistics.median(values) for key, values in taken.items()}
     print(
         f"[{t}, {b}, {c}, {n}, {n}], {options.rounds} rounds, one thread, {'eager' if options.eager else 'compiled'}\n"
