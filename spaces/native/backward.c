@@ -31,11 +31,13 @@ typedef struct {
     static void NAME##_##K##_##R##_##V(const event *events, int64_t count, const float *map, int64_t wide,        \
                                        float *to) {                                                               \
         V sum[R][K];                                                                                              \
+        const V *rows[R];                                                                                         \
+        EACH(r, R) rows[r] = (const V *)map + r * wide;                                                           \
         EACH(r, R) EACH(j, K) sum[r][j] = ((V *)to)[r * K + j];                                                   \
         for (const event *end = events + count; events < end; events++) {                                         \
-            const V *from = (const V *)map + events->pixel;                                                       \
+            const int64_t pixel = events->pixel;                                                                  \
             FOUND(V)                                                                                              \
-            EACH(r, R) EACH(j, K) ADD(sum[r][j], from[r * wide + j]);                                             \
+            EACH(r, R) EACH(j, K) ADD(sum[r][j], rows[r][pixel + j]);                                             \
         }                                                                                                         \
         EACH(r, R) EACH(j, K)((V *)to)[r * K + j] = sum[r][j];                                                    \
     }
