@@ -1,1 +1,1 @@
-"""Layers in C where PyTorch's are slower or less exact: convolution of spikes, batch normalisation."""
+"""Layers in C where PyTorch's are slower or less exact: convolution of spikes, batch normalisation, neurons."""

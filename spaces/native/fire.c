@@ -48,20 +48,15 @@ static int neurons(const void *x, int64_t x_step, const void *y, int64_t y_step,
                    int scaled, int by, void *out, float *sums) {
     term first = {x, x_step, lines, lines + width}, second = {y, y_step, lines + 2 * width, lines + 3 * width};
     const float *decay = lines + 4 * width, *threshold = lines + 5 * width;
-#define RUN(HALF, TWO, SCALED, BY)                                                                                    \
-    case 12 * HALF + 6 * TWO + 3 * SCALED + BY:                                                                       \
-        return chunk(first, second, decay, threshold, steps, apart, batch, size, width, from, end, HALF, TWO, SCALED, \
-                     BY, out, sums);
-#define RUN_ALL(HALF, TWO, SCALED) RUN(HALF, TWO, SCALED, HARD) RUN(HALF, TWO, SCALED, SOFT) RUN(HALF, TWO, SCALED, NONE)
-    switch (12 * half + 6 * (y != NULL) + 3 * scaled + by) {
-        RUN_ALL(0, 0, 0) RUN_ALL(0, 0, 1) RUN_ALL(0, 1, 0) RUN_ALL(0, 1, 1)
-        RUN_ALL(1, 0, 0) RUN_ALL(1, 0, 1) RUN_ALL(1, 1, 0) RUN_ALL(1, 1, 1)
-    }
+#define RUN(HALF, TWO, SCALED, BY)                                                                                \
+    return chunk(first, second, decay, threshold, steps, apart, batch, size, width, from, end, HALF, TWO, SCALED, \
+                 BY, out, sums)
+    BY_KIND(RUN, half, y != NULL, scaled, by)
     return 0;
 }
 
 /* out [steps, batch, size]: spikes for currents x a + b (+ y c + d, unless y is NULL); sums [size] of them over steps and
-   batch. `figures` [6, c]: a, b, c, d, decay, threshold. With `scaled` the input is scaled by the decay. Returns 1,
+   batch. `figures` [6, c], or more: a, b, c, d, decay, threshold. With `scaled` the input is scaled by the decay. Returns 1,
    or 0 where a membrane is not finite, for which spikes are wrong. */
 int fire(const void *x, int64_t x_step, const void *y, int64_t y_step, int64_t steps, int64_t batch, int64_t size,
          int64_t c, int half, int scaled, int by, const float *figures, void *out, float *sums, int threads) {

@@ -139,15 +139,9 @@ INLINE void chunk(given of, rule as, room in, int64_t stretch, int64_t batch, in
 
 static void neurons(given of, rule as, room in, int64_t stretch, int64_t batch, int64_t size, int64_t c, int64_t line,
                     int64_t from, int64_t end, int half, int scaled, int by, void *out, double *of_decay) {
-#define RUN(HALF, TWO, SCALED, BY)                                                                                 \
-    case 12 * HALF + 6 * TWO + 3 * SCALED + BY:                                                                    \
-        chunk(of, as, in, stretch, batch, size, c, line, from, end, HALF, TWO, SCALED, BY, out, of_decay);         \
-        return;
-#define RUN_ALL(HALF, TWO, SCALED) RUN(HALF, TWO, SCALED, HARD) RUN(HALF, TWO, SCALED, SOFT) RUN(HALF, TWO, SCALED, NONE)
-    switch (12 * half + 6 * (of.y.map != NULL) + 3 * scaled + by) {
-        RUN_ALL(0, 0, 0) RUN_ALL(0, 0, 1) RUN_ALL(0, 1, 0) RUN_ALL(0, 1, 1)
-        RUN_ALL(1, 0, 0) RUN_ALL(1, 0, 1) RUN_ALL(1, 1, 0) RUN_ALL(1, 1, 1)
-    }
+#define RUN(HALF, TWO, SCALED, BY) \
+    chunk(of, as, in, stretch, batch, size, c, line, from, end, HALF, TWO, SCALED, BY, out, of_decay)
+    BY_KIND(RUN, half, of.y.map != NULL, scaled, by)
 }
 
 /* out [steps, batch, size]: slopes of the currents that `fire` is given, for slopes g of its spikes; of_decay [c]: those of
@@ -169,7 +163,8 @@ int fire_backward(const void *x, int64_t x_step, const void *y, int64_t y_step, 
     {
         float *floats = malloc(((2 * steps + 4) * stretch + 3 * line) * sizeof(float));
         float *v = floats + 2 * steps * stretch, *sums = v + 4 * stretch;
-        room in = {floats, floats + steps * stretch, v, v + stretch, v + 2 * stretch, v + 3 * stretch, sums, (double *)(sums + line)};
+        room in = {floats, floats + steps * stretch, v, v + stretch, v + 2 * stretch, v + 3 * stretch, sums,
+                   (double *)(sums + line)};
         failed |= !floats;
 #pragma omp for schedule(static)
         for (int64_t k = 0; k < chunks; k++)

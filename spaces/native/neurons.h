@@ -79,3 +79,14 @@ static void line_up(const float *figures, int64_t rows, int64_t c, int64_t width
         for (; q + LANES <= n; q += LANES, j = j + LANES == line ? 0 : j + LANES) DO(LANES, __VA_ARGS__); \
         if (q < n) DO(n - q, __VA_ARGS__);                                                                \
     }
+
+/* Does it for the kind of neurons at hand, by cases, so that each has code of its own: HALF, TWO, SCALED, and the reset. */
+#define BY_KIND(DO, half, two, scaled, by)                                                     \
+    switch (12 * (half) + 6 * (two) + 3 * (scaled) + (by)) {                                   \
+        BY_RESET(DO, 0, 0, 0) BY_RESET(DO, 0, 0, 1) BY_RESET(DO, 0, 1, 0) BY_RESET(DO, 0, 1, 1) \
+        BY_RESET(DO, 1, 0, 0) BY_RESET(DO, 1, 0, 1) BY_RESET(DO, 1, 1, 0) BY_RESET(DO, 1, 1, 1) \
+    }
+#define BY_RESET(DO, HALF, TWO, SCALED) \
+    KIND(DO, HALF, TWO, SCALED, HARD) KIND(DO, HALF, TWO, SCALED, SOFT) KIND(DO, HALF, TWO, SCALED, NONE)
+#define KIND(DO, HALF, TWO, SCALED, BY) \
+    case 12 * HALF + 6 * TWO + 3 * SCALED + BY: DO(HALF, TWO, SCALED, BY); break;

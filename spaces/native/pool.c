@@ -25,7 +25,8 @@ INLINE void pool(const void *x, void *y, int64_t n, int64_t h, int64_t w, int64_
     }
 }
 
-/* out [n, h, w, c]: the slope g [n, h / 2, w / 2, c] at the first of the largest of x, zero elsewhere. */
+/* out [n, h, w, c]: the slope g [n, h / 2, w / 2, c] at the first of the largest of x, zero elsewhere. What the next two rows
+   are written to is asked for. */
 INLINE void unpool(const void *g, const void *x, void *out, int64_t n, int64_t h, int64_t w, int64_t c, int half,
                    int threads) {
     int64_t row = w * c * (half ? 2 : 4);

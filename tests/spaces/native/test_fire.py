@@ -13,6 +13,7 @@ from spaces.native.fire import Term
 from spaces.neurons.neuron import Neuron
 from spaces.neurons.scan import unrolled
 from spaces.neurons.step import Rule
+from spaces.neurons.surrogate import SURROGATES
 
 
 def map_of(shape, dtype, generator, *, repeated):
@@ -54,7 +55,7 @@ def cases(draw):
         reset=reset,
         decay_input=draw(st.booleans()),
         detach_reset=draw(st.booleans()),
-        surrogate=draw(st.sampled_from(native.SURROGATES)),
+        surrogate=draw(st.sampled_from(list(SURROGATES))),
     )
     width = torch.rand(draw(number), generator=generator) * 3 + 0.1
     return terms, {"decay": decay if step == "lif" else torch.zeros(1), "threshold": threshold, "width": width}, rule
