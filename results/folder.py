@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from spaces.errors import RunError
@@ -93,11 +94,18 @@ class RunFolder:
         return _read_config(self.config)
 
 
-def create_or_open(path: Path, *, config: Mapping[str, Any], warm_start: bytes = b"") -> RunFolder:
+def create_or_open(
+    path: Path,
+    *,
+    config: Mapping[str, Any],
+    warm_start: bytes = b"",
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> RunFolder:
     """The run folder at ``path``: made with ``config`` if new or empty, opened if its run has the same ``match``.
 
     ``config`` is plain JSON data; what a resume must match stands under ``"match"``, and ``"hash"`` is filled in.
-    A new run keeps ``warm_start``, earlier results as a ledger's lines, if there are any.
+    A new run keeps ``warm_start``, earlier results as a ledger's lines, if there are any. What ``match`` names and the
+    run does not, since its version had no such option yet, the run has at ``defaults``.
 
     Raises:
         RunError: the folder is not a run, belongs to another configuration, is damaged, or cannot be written.
@@ -111,7 +119,8 @@ def create_or_open(path: Path, *, config: Mapping[str, Any], warm_start: bytes =
             f"folder {str(path)!r} cannot be made or read ({error.strerror}): choose another with --out"
         ) from error
     if folder.config.name in names:
-        _compare(folder, _plain(config["match"]))
+        match = _plain(config["match"])
+        _compare(folder, match, {name: value for name, value in _plain(dict(defaults)).items() if name in match})
         return folder
     foreign = sorted(
         name for name in names if name not in (LOCK, HOLDER, WARM_START) and not _TEMPORARY.fullmatch(name)
@@ -227,9 +236,9 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:  # noqa: ANN401
     return flat
 
 
-def _compare(folder: RunFolder, match: dict[str, Any]) -> None:
+def _compare(folder: RunFolder, match: dict[str, Any], defaults: dict[str, Any]) -> None:
     """Raise RunError if the run's configuration does not match, naming what differs."""
-    has, now = flatten(folder.read_config()["match"]), flatten(match)
+    has, now = flatten(defaults | folder.read_config()["match"]), flatten(match)
     absent = object()
 
     def show(values: dict[str, Any], key: str) -> str:

@@ -305,15 +305,15 @@ def to_json(config: Config) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Config:
-    """The configuration that ``to_json`` wrote.
+    """The configuration that ``to_json`` wrote; a field that its version did not have yet is at its default.
 
     Raises:
-        RunError: a field is missing, unknown or of another type.
+        RunError: a field is unknown or of another type.
     """
     if not isinstance(values, Mapping):
         raise RunError("config.json holds no configuration: it is damaged or of another version; start a new run")
     known = {field.name: field for field in fields(Config)}
-    if strange := sorted(set(values) ^ set(known)):
+    if strange := sorted(map(str, set(values) - set(known))):
         raise RunError(f"config.json is of another version: fields {', '.join(strange)} differ; start a new run")
     try:
         return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

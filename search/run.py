@@ -97,7 +97,8 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
     job = replace(job, config=replace(job.config, out=str(path)), earlier=earlier)
     with workers(job.config):
-        return _run(create_or_open(path, config=describe(job), warm_start=to_lines(earlier)), job, console)
+        folder = create_or_open(path, config=describe(job), warm_start=to_lines(earlier), defaults=to_json(Config()))
+        return _run(folder, job, console)
 
 
 def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
@@ -120,7 +121,7 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
             f"earlier results {str(folder.warm_start)!r} are not those that the run began from: restore the file, or "
             "start a new run with --warm-start"
         )
-    create_or_open(folder.path, config=described)  # says what else differs
+    create_or_open(folder.path, config=described, defaults=to_json(Config()))  # says what else differs
     if (now := described["versions"]) != (then := stored.get("versions")):
         console.print(
             f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
@@ -243,6 +244,8 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
         check_target(Path(target).expanduser(), **_study(folder))
     if console.is_terminal:
         console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+    for remark in job.provenance.get("remarks", ()):
+        console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
     with lock(folder), Ledger.open(folder.ledger) as ledger, stages(console) as stage:
         try:
             job.work(job, folder, ledger, stage)

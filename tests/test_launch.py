@@ -275,6 +275,7 @@ def test_a_damaged_finalist_is_made_anew(whole, tmp_path, damage, capsys):
             {"config": {name: value}}
             for name, value in (
                 ("batch", None),
+                ("colour", 1),
                 ("width", "x"),
                 ("minutes", "x"),
                 ("objectives", [1]),

@@ -78,6 +78,7 @@ def build_task(
         class_names=class_names,
         provenance={
             **raw.origin,
+            **({"remarks": list(raw.remarks)} if raw.remarks else {}),
             "normalisation": "none: counts of events" if events else "mean and std of the training split, a channel",
             "seed": seed,
             "samples": {split: len(part) for split, part in splits.items()},

@@ -65,6 +65,18 @@ def test_at_most_five_differences_are_named(tmp_path):
         create_or_open(tmp_path, config=with_match(**{f"key{n}": n for n in range(9)}))
 
 
+def test_what_a_run_does_not_name_yet_it_has_at_its_default(tmp_path):
+    create_or_open(tmp_path, config=CONFIG)
+    defaults = {"scale": 1, "seed": 5, "sides": (1, 2), "not asked for": 0}
+    create_or_open(tmp_path, config=with_match(scale=1, sides=[1, 2]), defaults=defaults)
+    with pytest.raises(RunError, match=r"configuration: scale: run has 1, now 2; continue"):
+        create_or_open(tmp_path, config=with_match(scale=2), defaults=defaults)
+    with pytest.raises(RunError, match="seed: run has 0, now 5"):
+        create_or_open(tmp_path, config=with_match(seed=5), defaults=defaults)
+    with pytest.raises(RunError, match="scale: run has nothing, now 1"):
+        create_or_open(tmp_path, config=with_match(scale=1))
+
+
 @pytest.mark.parametrize("change", [0.0, False, "0", None])
 def test_a_value_of_another_type_differs(tmp_path, change):
     create_or_open(tmp_path, config=CONFIG)

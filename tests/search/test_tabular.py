@@ -13,6 +13,7 @@ import pytest
 
 import launch
 from evaluators.table import read_table
+from results.folder import match_hash
 from results.report.gather import gather
 from spaces.candidate import Candidate
 from spaces.errors import OptionError
@@ -191,6 +192,20 @@ def test_a_table_that_moved_is_taken_and_one_that_changed_is_not(whole, table, t
     moved.unlink()
     assert "is not there" in error_of(capsys, ["resume", str(out), "--table", str(moved)])
     assert launch.main(["report", str(out)]) == 0  # needs no table
+
+
+def test_a_run_from_before_an_option_was_there_is_resumed_at_its_default(whole, table, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    stored = json.loads((out / "config.json").read_text())
+    for part in ("match", "config"):
+        del stored[part]["event_frames"]
+    (out / "config.json").write_text(json.dumps(stored | {"hash": match_hash(stored["match"])}))
+    again = [*options(table), "--out", str(out)]
+    for args in (["resume", str(out)], ["report", str(out)], again):
+        assert launch.main(args) == 0, args
+    assert cells(out / "candidates.csv") == cells(whole / "candidates.csv")
+    assert "event_frames: run has" in error_of(capsys, [*again, "--event-frames", "count"])
 
 
 def test_a_run_by_a_supernet_takes_no_table(whole, table, tmp_path, capsys):

@@ -21,6 +21,8 @@ class RawData:
         y_train, y_test: labels int64 [N], 0..n-1.
         class_names: one for each of the n classes; empty: named after their numbers.
         origin: where the data come from, for the provenance (JSON values).
+        remarks: what the user is to be told of how they were read, a sentence each: what was left out, how many of it
+            and an example; what was taken to be so.
     """
 
     x_train: np.ndarray
@@ -29,6 +31,7 @@ class RawData:
     y_test: np.ndarray
     class_names: tuple[str, ...] = ()
     origin: Mapping[str, object] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def check_raw(raw: RawData, name: str) -> tuple[str, ...]:
