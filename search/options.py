@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from search.config import CHOICES, Config, flag
+from search.data_options import add_data_options
 from spaces import SPACES
 from spaces.errors import OptionError, unknown
 
@@ -168,23 +169,7 @@ def search_parser(*, sweep: bool = False) -> Parser:
         help="its columns that name a network: they are the space (default: the blanks of --space)",
     )
 
-    data = parser.add_argument_group("data")
-    add(
-        data,
-        "data",
-        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, nmnist (an event camera's), or the path of an .npz or "
-        "of a folder of images or recordings",
-    )
-    add(data, "data_dir", "where data sets lie, or are downloaded to", metavar="DIR")
-    data.add_argument("--download", action="store_true", help="download the data set if it is not there")
-    data.add_argument("--no-verify", dest="verify", action="store_false", help="do not check checksums of the files")
-    add(data, "train_samples", "train on a stratified subset of this many samples", int)
-    add(data, "val_samples", "validate on this many samples, held out of the training split", int)
-    add(
-        data,
-        "event_frames",
-        "recordings of events: cut into a frame a time step by time (equal slices) or count (equal numbers of events)",
-    )
+    add_data_options(parser.add_argument_group("data"), add)
 
     goal = parser.add_argument_group("goal: what counts")
     goal.add_argument(

@@ -1,0 +1,24 @@
+"""Options of the command line on data: where they lie, how they are read, how many samples."""
+
+import argparse
+from collections.abc import Callable
+
+
+def add_data_options(data: argparse._ArgumentGroup, add: Callable[..., None]) -> None:
+    """Adds them to a group; ``add(group, field, about, kind, metavar)`` adds a field of Config with its default."""
+    add(
+        data,
+        "data",
+        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, nmnist (an event camera's), or the path of an .npz or "
+        "of a folder of images or recordings",
+    )
+    add(data, "data_dir", "where data sets lie, or are downloaded to", metavar="DIR")
+    data.add_argument("--download", action="store_true", help="download the data set if it is not there")
+    data.add_argument("--no-verify", dest="verify", action="store_false", help="do not check checksums of the files")
+    add(data, "train_samples", "train on a stratified subset of this many samples", int)
+    add(data, "val_samples", "validate on this many samples, held out of the training split", int)
+    add(
+        data,
+        "event_frames",
+        "recordings of events: cut into a frame a time step by time (equal slices) or count (equal numbers of events)",
+    )
