@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args, get_origin
 
+from evaluators.tasks.readers.fit import FITS, parse_fit
 from spaces.errors import OptionError, RunError, unknown
 
 WHERE = (
@@ -55,6 +56,9 @@ class Config:
     train_samples: int | None = None
     val_samples: int | None = None
     event_frames: str = "time"
+    image_size: str | None = None
+    image_fit: str = "crop"
+    test_share: float | None = None
     seed: int = 0
     supernet_weights: str = "entangled"
     supernet_epochs: int = 10
@@ -192,6 +196,12 @@ class Config:
             raise OptionError(f"--table-blanks makes a space of its own: drop it, or --space {self.space}")
         if len(set(self.table_blanks)) < len(self.table_blanks):
             raise OptionError(f"--table-blanks {','.join(self.table_blanks)}: name each column once")
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise OptionError(f"--test-share {self.test_share} is out of range: give more than 0 and less than 1")
+        if self.image_size is None and self.image_fit != type(self).image_fit:
+            raise OptionError(f"--image-fit {self.image_fit} is of --image-size: add --image-size 32, or drop it")
+        if self.image_size is not None:
+            parse_fit(self.image_size)
         parse_time_schedule(self.time_schedule)
 
     def match(self) -> dict[str, Any]:
@@ -254,6 +264,7 @@ CHOICES = {
     "runner": ("in-process", "ray", "tune"),
     "log": ("none", "tensorboard", "mlflow"),
     "event_frames": ("time", "count"),
+    "image_fit": tuple(FITS),
     "supernet_weights": ("entangled", "separate"),
     "path_rule": ("balanced", "uniform", "dense", "fair", "sandwich"),
     "loss": ("ce", "tet", "mse"),

@@ -19,6 +19,25 @@ def add_data_options(data: argparse._ArgumentGroup, add: Callable[..., None]) ->
     add(data, "val_samples", "validate on this many samples, held out of the training split", int)
     add(
         data,
+        "test_share",
+        "of a folder without test/: draw this share of each class to test on, the same samples for every --seed; there "
+        "may be no train/ either, but the class folders themselves",
+        float,
+    )
+    add(
+        data,
+        "image_size",
+        "of a folder of images: bring them to N by N pixels, or to HxW; without it all must have one size",
+        metavar="N",
+    )
+    add(
+        data,
+        "image_fit",
+        "with --image-size: crop (resize the shorter side, cut out the middle), pad (resize the longer side, fill up "
+        "with white) or stretch",
+    )
+    add(
+        data,
         "event_frames",
         "recordings of events: cut into a frame a time step by time (equal slices) or count (equal numbers of events)",
     )

@@ -212,6 +212,9 @@ def load_config_task(config: Config, space: Space) -> Task:
         val_samples=config.val_samples,
         frames=space.timesteps,
         event_frames=config.event_frames,
+        image_size=config.image_size,
+        image_fit=config.image_fit,
+        test_share=config.test_share,
         seed=config.seed,
     )
 

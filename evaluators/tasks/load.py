@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evaluators.tasks.readers.cifar import CIFAR10, CIFAR100, read_cifar
 from evaluators.tasks.readers.digits import read_digits
 from evaluators.tasks.readers.events import Framing
+from evaluators.tasks.readers.fit import Fit, parse_fit
 from evaluators.tasks.readers.folder import read_folder
 from evaluators.tasks.readers.idx import FASHION_MNIST, MNIST, read_idx_set
 from evaluators.tasks.readers.nmnist import read_nmnist
@@ -80,14 +81,17 @@ def load_task(
     val_samples: int | None = None,
     frames: int = 4,
     event_frames: str = "time",
+    image_size: str | None = None,
+    image_fit: str = "crop",
+    test_share: float | None = None,
     seed: int = 0,
 ) -> Task:
     """Load a data set and split it.
 
     The validation split is a stratified part of the official training split, chosen by ``seed``: ``val_samples``
     samples, by default 20 % of the digits and a sixth of the others (of ``train_samples``), at most 2 000. The test
-    split is the official one; that of the digits, which have none, is chosen by a fixed seed. So the test split never
-    depends on ``seed``, and test figures compare across seeds.
+    split is the official one; that of the digits, which have none, and the ``test_share`` of a folder are chosen by a
+    fixed seed. So the test split never depends on ``seed``, and test figures compare across seeds.
 
     Args:
         name_or_path: one of DATA_SETS, an ``.npz`` (see ``read_npz``), or a folder with ``train/`` and ``test/``
@@ -99,23 +103,29 @@ def load_task(
         val_samples: samples to validate on.
         frames: of a recording of events: how many frames it is cut into, one a time step. Of no effect on images.
         event_frames: ``time`` or ``count``: by equal time or by equal numbers of events, see ``events.Framing``.
+        image_size: of a folder of images: the size that all are brought to, ``N`` or ``HxW``; None: they have one size.
+        image_fit: with ``image_size``: one of ``fit.FITS``.
+        test_share: of a folder without a test split: share of each class to test on, see ``read_tree``.
         seed: chooses the validation and training samples; 0 or more.
 
     Raises:
+        OptionError: ``image_size`` is no size.
         TaskError: no such data set or file, damaged or altered files, data that cannot be learnt from, or subsets that
-            cannot be had.
+            cannot be had; options of a folder for other data.
     """
     from evaluators.tasks.build import build_task
 
     name = str(name_or_path)
     known = DATA_SETS.get(name)
     framing = Framing(frames=frames, by=event_frames)
+    fit = None if image_size is None else parse_fit(image_size, image_fit)
     if known is not None:
+        _refuse_options(name, fit, test_share)
         cut = {"framing": framing} if known.recordings else {}
         raw = known.read(_path(str(data_dir)), fetch=download, verify=verify, **cut)
         extra = {"augment": known.augment, "val_share": known.val_share}
     else:
-        raw, extra = _read_path(name, framing), {}
+        raw, extra = _read_path(name, framing, fit, test_share), {}
     return build_task(raw, name=name, **extra, train_samples=train_samples, val_samples=val_samples, seed=seed)
 
 
@@ -130,7 +140,15 @@ def _path(name: str) -> Path:
     return path
 
 
-def _read_path(name: str, framing: Framing) -> RawData:
+def _refuse_options(name: str, fit: Fit | None, test_share: float | None) -> None:
+    """Raises TaskError where there are options that are of folders alone, and these data are no folder."""
+    if fit is not None:
+        raise TaskError(f"{name!r} has images of one size, --image-size is of folders of images: drop it")
+    if test_share is not None:
+        raise TaskError(f"{name!r} has a test split, --test-share is of folders without one: drop it")
+
+
+def _read_path(name: str, framing: Framing, fit: Fit | None, test_share: float | None) -> RawData:
     path = _path(name)
     there = bool(name) and path.exists()
     if not there and (path.suffix or any(mark in name for mark in ("/", "\\"))):
@@ -139,9 +157,10 @@ def _read_path(name: str, framing: Framing) -> RawData:
     if not there:
         raise TaskError(unknown("data set", name, DATA_SETS) + ", or the path of an .npz or a folder")
     if path.is_dir():
-        return read_folder(path, framing)
+        return read_folder(path, framing, fit, test_share)
     if path.suffix.lower() != ".npz" or not path.is_file():  # reading a pipe would wait for ever
         raise TaskError(
             f"{name!r} is neither an .npz nor a folder; write x_train, y_train, x_test and y_test with numpy.savez"
         )
+    _refuse_options(name, fit, test_share)
     return read_npz(path)

@@ -30,7 +30,7 @@ def shares(counts: np.ndarray, total: int, *, leave: int = 0) -> np.ndarray:
 
 
 def stratified(
-    labels: np.ndarray, *, second: int, first: int | None, seed: int, what: tuple[str, str]
+    labels: np.ndarray, *, second: int, first: int | None, seed: int, what: tuple[str, str], leave: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split samples in two disjoint stratified parts.
 
@@ -39,11 +39,12 @@ def stratified(
     of the same seed (but for rounding), and the images of one class do not depend on the other classes.
 
     Args:
-        labels: int64 [N], classes 0..K-1, at least two samples of each.
+        labels: int64 [N], classes 0..K-1, at least 1 + leave samples of each.
         second: samples of the second part (validation, test).
         first: samples of the first part (training); None: all that are left.
         seed: 0 or more.
         what: names of ``first`` and ``second`` in error messages.
+        leave: samples of each class that must not go into the second part.
 
     Returns:
         Indices into ``labels`` of the first and the second part, each ascending.
@@ -58,7 +59,7 @@ def stratified(
             f"{what[1]} {second}: must be {classes}..{total - classes}, so that of {total} samples "
             f"each of the {classes} classes has one to train on and one to validate on"
         )
-    back = shares(counts, second, leave=1)
+    back = shares(counts, second, leave=leave)
     left = counts - back
     if first is None:
         front = left

@@ -1,88 +1,70 @@
-"""People's own data as files: ``train/`` and ``test/``, one folder of images, or of recordings, a class in each."""
+"""People's own data as files: a folder of images, or of recordings, a class."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from evaluators.tasks.readers.events import EVENT_SUFFIXES, Framing
-from evaluators.tasks.readers.guard import check_size, reading
+from evaluators.tasks.readers.fit import Fit
+from evaluators.tasks.readers.guard import MAX_SIDE, check_size
+from evaluators.tasks.readers.picture import image_endings, read_header, read_picture
 from evaluators.tasks.readers.raw import RawData
 from evaluators.tasks.readers.recordings import Recording, read_recordings
+from evaluators.tasks.readers.tree import Sample, read_tree
 from spaces.errors import TaskError
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".gif", ".tif", ".tiff"))
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF", "TIFF")
-GREY = frozenset(("1", "L"))
-DEEP = frozenset(("I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
+_WAY_OUT = "give --image-size 32, or another size to bring all of them to"
 
 
-def read_folder(path: Path, framing: Framing) -> RawData:
-    """Read ``path/train/CLASS/*`` and ``path/test/CLASS/*``, classes and files sorted by name.
+def read_folder(path: Path, framing: Framing, fit: Fit | None = None, test_share: float | None = None) -> RawData:
+    """Read ``path/train/CLASS/*`` and ``path/test/CLASS/*``, or what ``read_tree`` finds with a share to test on.
 
-    Files below a class folder, at any depth, whose names end in one of SUFFIXES are images, those in one of
-    EVENT_SUFFIXES recordings (see ``events.parse``); hidden files and folders and all other files are passed over (the
-    provenance counts the others).
+    Files whose names end in one of EVENT_SUFFIXES are recordings (see ``events.parse``), in one of
+    ``image_endings()`` images; all others are passed over, and the user is told.
 
-    Images become uint8 [N, H, W, C]. All must have one size. They become grey if every one is grey, else RGB (palettes
-    are looked up, transparency is dropped). 16-bit images are refused. Of several frames the first is taken.
+    Images become uint8 [N, H, W, C], each as ``read_picture`` says, and all of the size that ``fit`` gives them;
+    without it all must have one size. They become grey if every one is grey, else RGB.
 
     Recordings become counts of events, uint8 [N, T, H, W, 2], as ``framing`` says.
 
     Raises:
-        TaskError: no ``train`` or ``test``, no class folders, differing classes, a class without files, images beside
-            recordings, files that cannot be read, images of more than one size, too large, or more than the memory
-            holds.
+        TaskError: as ``read_tree``; images beside recordings, or ``fit`` for recordings; files that cannot be read;
+            images of more than one size, too large, or more than the memory holds.
     """
-    sides = {split: _side(path, split) for split in ("train", "test")}
-    names, other = map(_classes, sides.values())
-    if names != other:
-        odd = sorted(set(names) ^ set(other))[0]
-        where, lacks = ("train", "test") if odd in names else ("test", "train")
-        raise TaskError(
-            f"{str(path)!r}: class {odd!r} is in {where}/ but not in {lacks}/; both must have the same class folders"
+    tree = read_tree(path, {*image_endings(), *EVENT_SUFFIXES}, test_share)
+    origin = {"source": str(path.resolve()), "checksum": "none published", "files_passed_over": tree.passed}
+    if _are_recordings([*tree.train, *tree.test]):
+        if fit is not None:
+            raise TaskError(f"{str(path)!r} holds recordings of events, --image-size is of images: drop it")
+        train, test = (
+            [
+                Recording(name=str(file), label=label, size=file.stat().st_size, load=file.read_bytes)
+                for file, label in part
+            ]
+            for part in (tree.train, tree.test)
         )
-    files: list[tuple[Path, int]] = []
-    ends, passed = [], 0
-    for side in sides.values():
-        for label, name in enumerate(names):
-            samples, others = _samples(side / name)
-            files += [(sample, label) for sample in samples]
-            passed += others
-        ends.append(len(files))
-    origin = {"source": str(path.resolve()), "checksum": "none published", "files_passed_over": passed}
-    if _are_recordings(files):
-        found = [
-            Recording(name=str(file), label=label, size=file.stat().st_size, load=file.read_bytes)
-            for file, label in files
-        ]
-        train, test = found[: ends[0]], found[ends[0] :]
-        return read_recordings(train, test, framing, what=repr(str(path)), class_names=names, origin=origin)
-    height, width, mode = _common(files)
-    channels = 1 if mode == "L" else 3
-    check_size(repr(str(path)), (len(files), height, width, channels))
-    pixels = np.empty((len(files), height, width, channels), np.uint8)
-    for row, (file, _) in zip(pixels, files, strict=True):
-        row[:] = _decode(file, mode).reshape(row.shape)
-    labels = np.array([label for _, label in files], np.int64)
+        raw = read_recordings(train, test, framing, what=repr(str(path)), class_names=tree.class_names, origin=origin)
+        return replace(raw, remarks=(*tree.remarks, *raw.remarks))
+    pixels, remarks = _read_images(repr(str(path)), [file for file, _ in (*tree.train, *tree.test)], fit)
+    labels = np.array([label for _, label in (*tree.train, *tree.test)], np.int64)
+    end = len(tree.train)
     return RawData(
-        x_train=pixels[: ends[0]],
-        y_train=labels[: ends[0]],
-        x_test=pixels[ends[0] :],
-        y_test=labels[ends[0] :],
-        class_names=names,
+        x_train=pixels[:end],
+        y_train=labels[:end],
+        x_test=pixels[end:],
+        y_test=labels[end:],
+        class_names=tree.class_names,
         origin=origin,
+        remarks=(*tree.remarks, *remarks),
     )
 
 
-def _side(path: Path, split: str) -> Path:
-    """The folder of a split, which may begin with a capital as N-MNIST's do."""
-    capital = path / split.capitalize()
-    return capital if capital.is_dir() and not (path / split).is_dir() else path / split
-
-
-def _are_recordings(files: list[tuple[Path, int]]) -> bool:
+def _are_recordings(samples: Sequence[Sample]) -> bool:
     """Whether files are recordings; raises TaskError where some are images."""
-    kinds = {file.suffix.lower() in EVENT_SUFFIXES: file for file, _ in reversed(files)}  # the first of each
+    kinds = {file.suffix.lower() in EVENT_SUFFIXES: file for file, _ in reversed(samples)}  # the first of each
     if len(kinds) > 1:
         raise TaskError(
             f"{str(kinds[False])!r} is an image and {str(kinds[True])!r} a recording of events; a folder must hold one "
@@ -91,63 +73,58 @@ def _are_recordings(files: list[tuple[Path, int]]) -> bool:
     return True in kinds
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise TaskError(
-            f"{str(folder.parent)!r} has no folder {folder.name}/; it must hold train/ and test/, "
-            "each with a folder of images or recordings a class"
-        )
-    with reading(folder, "a folder"):
-        names = tuple(
-            sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        )
-    if len(names) < 2:
-        raise TaskError(
-            f"{str(folder)!r} has {len(names)} class folders; at least 2 are needed, each with images of one class"
-        )
-    return names
+def _read_images(what: str, files: Sequence[Path], fit: Fit | None) -> tuple[np.ndarray, list[str]]:
+    """Pixels uint8 [N, H, W, C] of one or more images, and what the user is to be told of them."""
+    mode = _common_mode(files, fit)
+    pixels, sizes, top = None, set(), 0
+    several: list[Path] = []
+    deep: list[Path] = []
+    lost: list[Path] = []
+    for number, file in enumerate(files):
+        found = read_picture(file, mode)
+        if found.frames:
+            several.append(file)
+        if found.top is not None:
+            deep.append(file)
+            top = max(top, found.top)
+        if found.lost_exif:
+            lost.append(file)
+        sizes.add(found.image.size)
+        values = np.asarray(found.image if fit is None else fit.apply(found.image))
+        values = values.reshape(*values.shape[:2], -1)
+        if pixels is None:
+            check_size(what, (len(files), *values.shape))
+            pixels = np.empty((len(files), *values.shape), np.uint8)
+        if values.shape != pixels.shape[1:]:
+            raise _of_two_sizes((files[0], pixels.shape[2:0:-1]), (file, values.shape[1::-1]))
+        pixels[number] = values
+    notable = {
+        "of several frames or pages, of which the first is read": several,
+        f"of more than 8 bits a pixel (at most {top}), of which the upper 8 are read": deep,
+        "whose EXIF data cannot be read, and which are taken as they lie": lost,
+    }
+    remarks = [f"images {what}: {len(those)}, such as {str(those[0])!r}" for what, those in notable.items() if those]
+    if fit is not None:
+        least, most = (f"{height}x{width}" for width, height in (min(sizes, key=math.prod), max(sizes, key=math.prod)))
+        remarks.append(f"images of {len(sizes)} sizes, {least} to {most} pixels, were brought to {fit}")
+    return pixels, remarks
 
 
-def _samples(folder: Path) -> tuple[list[Path], int]:
-    """Files of one class, images or recordings, sorted, and the number of visible files that are neither."""
-    with reading(folder, "a folder"):
-        inside = (entry for entry in folder.rglob("*") if entry.is_file())
-        seen = sorted(
-            entry for entry in inside if not any(part.startswith(".") for part in entry.relative_to(folder).parts)
-        )
-    samples = [entry for entry in seen if entry.suffix.lower() in SUFFIXES | EVENT_SUFFIXES]
-    if not samples:
-        raise TaskError(
-            f"{str(folder)!r} holds no images or recordings; put some there ({', '.join(sorted(SUFFIXES))}; "
-            f"{', '.join(sorted(EVENT_SUFFIXES))}) or remove the folder"
-        )
-    return samples, len(seen) - len(samples)
+def _common_mode(files: Sequence[Path], fit: Fit | None) -> str:
+    """The mode for all images, L or RGB, from their headers alone; raises TaskError where they cannot go together."""
+    first, grey = None, True
+    for file in files:
+        header = read_header(file)
+        grey = grey and header.grey
+        first = first or (file, header.size)
+        if fit is None and max(header.size) > MAX_SIDE:
+            width, height = header.size
+            raise TaskError(f"{str(file)!r} is {width}x{height} pixels; at most {MAX_SIDE} a side: {_WAY_OUT}")
+        if fit is None and sorted(header.size) != sorted(first[1]):  # which is the width depends on the orientation
+            raise _of_two_sizes(first, (file, header.size))
+    return "L" if grey else "RGB"
 
 
-def _common(files: list[tuple[Path, int]]) -> tuple[int, int, str]:
-    """Height, width and mode ("L" or "RGB") of all images, from their headers alone."""
-    from PIL import Image
-
-    size, grey = None, True
-    for file, _ in files:
-        with reading(file, "an image"), Image.open(file, formats=FORMATS) as image:
-            found, mode = image.size, image.mode
-        if mode in DEEP:
-            raise TaskError(f"{str(file)!r} has more than 8 bits a channel (mode {mode}); convert it to 8 bits")
-        size = size or found
-        if found != size:
-            raise TaskError(
-                f"{str(files[0][0])!r} is {size[0]}x{size[1]} pixels and {str(file)!r} {found[0]}x{found[1]}; "
-                "all images must have one size: resize them"
-            )
-        grey = grey and mode in GREY
-    width, height = size or (0, 0)
-    return height, width, "L" if grey else "RGB"
-
-
-def _decode(file: Path, mode: str) -> np.ndarray:
-    """Pixels uint8 [H, W] or [H, W, 3]."""
-    from PIL import Image
-
-    with reading(file, "an image"), Image.open(file, formats=FORMATS) as image:
-        return np.asarray(image.convert(mode))
+def _of_two_sizes(one: tuple[Path, Sequence[int]], other: tuple[Path, Sequence[int]]) -> TaskError:
+    shown = " and ".join(f"{str(file)!r} is {width}x{height} pixels" for file, (width, height) in (one, other))
+    return TaskError(f"{shown}; all images must have one size: {_WAY_OUT}")

@@ -275,7 +275,7 @@ def test_structure(tmp_path, write_recordings, write_images):
     write_recordings(tmp_path / "empty")
     (tmp_path / "empty" / "train" / "middle").mkdir()
     (tmp_path / "empty" / "test" / "middle").mkdir()
-    refused("train/middle' holds no images or recordings; put some there .*bin", tmp_path / "empty")
+    refused("train/middle' holds no images or recordings; put some there, as .*npy", tmp_path / "empty")
     write_recordings(tmp_path / "mixed")
     write_images(tmp_path / "mixed", classes=("left", "right"))
     refused("0.png' is an image and .*00000.bin' a recording of events; a folder must", tmp_path / "mixed")
