@@ -163,4 +163,4 @@ def _read_path(name: str, framing: Framing, fit: Fit | None, test_share: float |
             f"{name!r} is neither an .npz nor a folder; write x_train, y_train, x_test and y_test with numpy.savez"
         )
     _refuse_options(name, fit, test_share)
-    return read_npz(path)
+    return read_npz(path, frames=framing.frames)

@@ -25,11 +25,12 @@ def save(tmp_path, own_arrays):
 @pytest.mark.parametrize("compressed", [False, True])
 def test_every_layout_gives_the_same_images(save, own_arrays, compressed):
     own = own_arrays()
-    last = read_npz(save(compressed=compressed))
+    last = read_npz(frames=4, path=save(compressed=compressed))
     first = read_npz(
         save(
             x_train=own["x_train"].transpose(0, 3, 1, 2), x_test=np.asfortranarray(own["x_test"].transpose(0, 3, 1, 2))
-        )
+        ),
+        frames=4,
     )
     for raw, layout in ((last, "NHWC"), (first, "NCHW")):
         np.testing.assert_array_equal(raw.x_train, own["x_train"])
@@ -40,7 +41,7 @@ def test_every_layout_gives_the_same_images(save, own_arrays, compressed):
 
 def test_grey(save, own_arrays):
     own = own_arrays()
-    raw = read_npz(save(x_train=own["x_train"][..., 0], x_test=own["x_test"][..., 0]))
+    raw = read_npz(frames=4, path=save(x_train=own["x_train"][..., 0], x_test=own["x_test"][..., 0]))
     np.testing.assert_array_equal(raw.x_train, own["x_train"][..., :1])
 
 
@@ -59,7 +60,7 @@ def test_grey(save, own_arrays):
 )
 def test_which_axis_is_the_channels(save, shape, layout):
     values = np.random.default_rng(0).integers(0, 256, (39, *shape), np.uint8)
-    raw = read_npz(save(x_train=values[:30], x_test=values[30:]))
+    raw = read_npz(frames=4, path=save(x_train=values[:30], x_test=values[30:]))
     assert raw.origin["layout"] == layout
     np.testing.assert_array_equal(raw.x_train, values[:30] if layout == "NHWC" else values[:30].transpose(0, 2, 3, 1))
 
@@ -76,7 +77,7 @@ def test_floats_of_any_kind_become_float32_unscaled(save, own_arrays, dtype):
 @pytest.mark.parametrize("dtype", ["i8", ">i4", "u2", "i2"])
 def test_whole_numbers_within_a_byte_become_uint8(save, own_arrays, dtype):
     own = own_arrays()
-    raw = read_npz(save(x_train=own["x_train"].astype(dtype), x_test=own["x_test"].astype(dtype)))
+    raw = read_npz(frames=4, path=save(x_train=own["x_train"].astype(dtype), x_test=own["x_test"].astype(dtype)))
     assert raw.x_train.dtype == np.uint8
     np.testing.assert_array_equal(raw.x_train, own["x_train"])
 
@@ -84,7 +85,7 @@ def test_whole_numbers_within_a_byte_become_uint8(save, own_arrays, dtype):
 @pytest.mark.parametrize("make", [lambda y: y[:, None], lambda y: y.astype(float), lambda y: y.astype(">u8")])
 def test_labels_of_any_kind(save, own_arrays, make):
     own = own_arrays()
-    raw = read_npz(save(y_train=make(own["y_train"]), y_test=make(own["y_test"])))
+    raw = read_npz(frames=4, path=save(y_train=make(own["y_train"]), y_test=make(own["y_test"])))
     assert raw.y_train.dtype == np.int64
     np.testing.assert_array_equal(raw.y_train, own["y_train"])
 
@@ -113,11 +114,14 @@ Y = np.arange(30) % 3
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"x_train": RNG.random((30, 35))}, "images of one size"),
-        ({"x_train": RNG.random((30, 1, 5, 7, 3))}, "images of one size"),
-        ({"x_train": np.uint8(3)}, "images of one size"),
-        ({"x_test": RNG.integers(0, 256, (9, 5, 8, 3), np.uint8)}, "images of one size"),
-        ({"x_train": np.zeros((30, 8, 8, 8)), "x_test": np.zeros((9, 8, 8, 8))}, "no axis of 1 to 4 channels"),
+        ({"x_train": RNG.random((30, 35))}, "of one size"),
+        ({"x_train": RNG.random((30, 1, 5, 7, 3))}, "of one size"),
+        ({"x_train": np.uint8(3)}, "of one size"),
+        ({"x_test": RNG.integers(0, 256, (9, 5, 8, 3), np.uint8)}, "of one size"),
+        (
+            {"x_train": np.zeros((30, 8, 8, 8)), "x_test": np.zeros((9, 8, 8, 8))},
+            "does not say which axis is the channels",
+        ),
         ({"x_train": np.zeros((30, 5, 7, 3), np.float32)}, "training images are .*float32.*test images.*uint8"),
         ({"x_train": np.zeros((30, 600, 7, 3), "u1"), "x_test": np.zeros((9, 600, 7, 3), "u1")}, "at most 512"),
         ({"x_train": np.zeros((30, 0, 7, 3), "u1"), "x_test": np.zeros((9, 0, 7, 3), "u1")}, "at least 1"),
@@ -125,12 +129,11 @@ Y = np.arange(30) % 3
         ({"x_test": np.zeros((0, 5, 7, 3), "u1"), "y_test": Y[:0]}, "x_test 0; neither may be empty"),
         ({"x_train": np.full((30, 5, 7, 3), 256)}, r"256\.\.256; they must be 0\.\.255"),
         ({"x_train": np.full((30, 5, 7, 3), -1)}, r"-1\.\.-1; they must be 0\.\.255"),
-        ({"x_train": np.zeros((30, 5, 7, 3), bool)}, "of type 'bool'"),
         ({"x_train": np.zeros((30, 5, 7, 3), complex)}, "of type 'complex128'"),
         ({"x_train": np.full((30, 5, 7, 3), "a")}, "of type"),
         ({"y_train": Y[:29]}, "30 training images but 29 labels"),
         ({"y_test": Y[:8]}, "9 test images but 8 labels"),
-        ({"y_train": np.eye(3)[Y]}, "not one-hot"),
+        ({"y_train": np.eye(3)[Y]}, "class numbers .of one-hot ones y.argmax"),
         ({"y_train": Y + 0.5}, "holds 0.5; labels must be whole"),
         ({"y_train": np.where(Y == 1, np.nan, Y)}, "holds nan; labels must be whole"),
         ({"y_train": np.where(Y == 1, np.inf, Y)}, "labels must be whole"),
