@@ -223,7 +223,7 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
         path.expanduser(),
         outcomes,
         **study,
-        began=datetime.fromisoformat(stored["created"]).astimezone().replace(tzinfo=None),
+        began=datetime.fromisoformat(stored["created"]),
         distributions=dict(zip(space["blanks"], kinds, strict=True)),
         objectives=objectives,
         misses=lambda score: misses(score, goal),

@@ -1,5 +1,6 @@
 """Where checkpoints of trainings lie that others than this process write: a folder or a URI that all nodes see."""
 
+import re
 import secrets
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def place_of(storage: str | None, folder: RunFolder) -> Place:
         url_to_fs(storage)
     except (ImportError, ValueError) as error:
         raise OptionError(f"--storage {storage}: {' '.join(str(error).split())}; or give a shared folder") from error
-    return f"{storage.rstrip('/')}/{name}"
+    plain = re.sub("[?#%]", lambda found: f"%{ord(found[0]):02X}", name)  # they mean something else in a URI
+    return f"{storage.rstrip('/')}/{plain}"
 
 
 def check_shared(place: Place) -> None:

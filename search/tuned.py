@@ -236,11 +236,28 @@ def _loggers(log: str, folder: Path) -> list[tune.Callback]:
             import mlflow  # noqa: F401
             from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-            return [MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", experiment_name=folder.name)]
+            return [MLflowLoggerCallback(tracking_uri=sqlite_uri(folder / "mlflow.db"), experiment_name=folder.name)]
     except ImportError as error:
         package = "tensorboardX" if log == "tensorboard" else "mlflow"
         raise RunError(f"--log {log}: package {package!r} is not installed: pip install {package}") from error
     return []
+
+
+def sqlite_uri(path: Path) -> str:
+    """The URI of an SQLite file, in which SQLAlchemy reads this very path.
+
+    Raises:
+        RunError: the SQLAlchemy that is installed reads another: before 2.1 a ``?`` ended the path.
+    """
+    import sqlalchemy
+
+    uri = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
+    if (read := sqlalchemy.make_url(uri).database) != str(path):
+        raise RunError(
+            f"--log mlflow: SQLAlchemy {sqlalchemy.__version__} would write {str(path)!r} into {read!r}: choose an "
+            "--out without '?' and '%', or pip install 'sqlalchemy>=2.1'"
+        )
+    return uri
 
 
 def _boards(home: Path) -> tune.Callback:

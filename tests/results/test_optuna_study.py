@@ -1,9 +1,15 @@
 """Export to Optuna: what its own API reads is what the run holds."""
 
+import os
+import socket
 import sqlite3
+import subprocess
+import sys
 import warnings
+from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -11,8 +17,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from results import optuna_tables
 from results.ledger import Outcome
-from results.optuna_study import check_target, export_optuna
+from results.optuna_study import MARK, check_target, export_optuna
 from results.table import front_numbers
 from search.goal import Goal, parse_constraints
 from search.samplers.standing import misses
@@ -105,14 +112,20 @@ def test_optuna_reads_back_what_the_ledger_holds(tmp_path):
     assert [trial.values[0] for trial in trained.trials] == [o.score.accuracy for o in outcomes[60:]]
 
 
-def test_rows_are_those_that_optuna_itself_writes(tmp_path):
-    """The same trials by ``add_trials``: every table holds the same rows."""
+@pytest.mark.parametrize("before", [(), (5, 20)], ids=["new", "after others"])
+def test_rows_are_those_that_optuna_itself_writes(tmp_path, before):
+    """The same trials by ``add_trials``: every table is made alike, and holds the same rows."""
     outcomes = made(12, 0)
-    export_optuna(tmp_path / "ours.db", outcomes, **OPTIONS)
+    for n in (*before, 12):
+        export_optuna(tmp_path / "ours.db", made(n, 0), **OPTIONS)
     ours = load(tmp_path / "ours.db")
     theirs = optuna.create_study(
         study_name="run", storage=f"sqlite:///{tmp_path / 'theirs.db'}", directions=["maximize", "minimize"]
     )
+    theirs.set_user_attr(MARK, "abc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        theirs.set_metric_names(["accuracy", "spikes"])
     trials = []
     for trial in ours.trials:
         copy = create_trial(
@@ -126,6 +139,7 @@ def test_rows_are_those_that_optuna_itself_writes(tmp_path):
         copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
         trials.append(copy)
     theirs.add_trials(trials)
+    assert len(trials) == len(outcomes)
     assert rows(tmp_path / "ours.db") == rows(tmp_path / "theirs.db")
 
 
@@ -139,6 +153,11 @@ def rows(path):
         "trial_system_attributes": "trial_id, key, value_json",
         "studies": "study_name",
         "study_directions": "direction, study_id, objective",
+        "study_user_attributes": "study_id, key, value_json",
+        "study_system_attributes": "study_id, key, value_json",
+        "version_info": "*",
+        "alembic_version": "*",
+        "sqlite_master": "type, name, tbl_name, sql",
     }
     found = {t: sorted(map(repr, file.execute(f"SELECT {names} FROM {t}"))) for t, names in columns.items()}
     file.close()
@@ -174,8 +193,6 @@ def test_files_that_cannot_take_the_study_are_named(tmp_path):
     (tmp_path / "text").write_text("no data base at all, but a text of some length" * 9)
     with pytest.raises(RunError, match="is no Optuna study file"):
         check_target(tmp_path / "text", name="run", run="abc")
-    with pytest.raises(RunError, match="is no Optuna study file"):
-        check_target(tmp_path, name="run", run="abc")
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE addresses (name TEXT)")
     other.close()
@@ -193,3 +210,201 @@ def test_an_empty_run_and_a_single_objective(tmp_path):
     assert export_optuna(path, made(), **OPTIONS | {"objectives": {"accuracy": 1}}) == ["run", "run-trained"]
     best = max(o.score.accuracy for o in made() if o.batch >= 0 and o.score.state == "ok")
     assert load(path).best_trial.value == best
+
+
+def test_optuna_dashboard_and_optuna_know_the_same_constraints(tmp_path):
+    """The dashboard reads a list, as Optuna 4 wrote it; every trial must have as many, or Optuna's GP sampler stops."""
+    export_optuna(tmp_path / "study.db", made(), **OPTIONS)
+    trials = [trial for trial in load(tmp_path / "study.db").trials if trial.state != TrialState.FAIL]
+    for trial in trials:
+        listed = trial.system_attrs["constraints"]
+        named = {key: value for key, value in trial.constraints.items() if not key.isdecimal()}
+        assert listed == [named["energy_nj<=80"], named["a result"]]
+        assert all(value <= 0 for value in listed) == (trial.user_attrs["state"] == "ok")
+    assert {frozenset(trial.constraints) for trial in trials} == {frozenset(("0", "1", "energy_nj<=80", "a result"))}
+    free = OPTIONS | {"misses": lambda score: {}, "name": "free"}
+    export_optuna(tmp_path / "study.db", made(), **free)
+    assert not any(trial.system_attrs for trial in load(tmp_path / "study.db", "free").trials)
+
+
+NAMES = ("a?b", "50%", "a%20b", "?mode=memory", "x#y", "file:z?vfs=none", ":memory:", "sqlite:///q", "ü &=+;'\"")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("part", ["file", "folder"])
+def test_names_that_mean_something_in_a_url_are_names(tmp_path, monkeypatch, name, part):
+    path = Path(name.replace("/", "-")) / ("study.db" if part == "folder" else "")
+    monkeypatch.chdir(tmp_path)
+    path.parent.mkdir(exist_ok=True)
+    (tmp_path / "a").write_bytes(b"another file")
+    export_optuna(path, made(4, 0), **OPTIONS)
+    check_target(path, name="run", run="abc")
+    assert sorted(str(one) for one in Path().rglob("*") if one.is_file()) == sorted([str(path), "a"])
+    assert Path("a").read_bytes() == b"another file"
+    with closing(sqlite3.connect(path.absolute())) as file:
+        assert file.execute("SELECT count(*) FROM trials").fetchone() == (4,)
+
+
+def test_links_are_followed_and_the_file_stays_the_same(tmp_path):
+    path, link, early = tmp_path / "study.db", tmp_path / "link.db", tmp_path / "early.db"
+    early.symlink_to("study.db")
+    export_optuna(early, made(4, 0), **OPTIONS)  # a link to where nothing is yet
+    os.link(path, tmp_path / "hard.db")
+    link.symlink_to(path)
+    number = path.stat().st_ino
+    export_optuna(link, made(8, 0), **OPTIONS)
+    assert path.stat().st_ino == number == (tmp_path / "hard.db").stat().st_ino
+    assert link.is_symlink()
+    assert early.is_symlink()
+    assert len(load(path).trials) == 8
+    gone = tmp_path / "gone.db"
+    gone.symlink_to("no/such.db")
+    with pytest.raises(RunError, match=r"there is no folder .*no'; make it first"):
+        check_target(gone, name="run", run="abc")
+    gone.unlink()
+    gone.symlink_to("gone.db")
+    with pytest.raises(RunError, match=r"gone\.db' cannot be used"):
+        check_target(gone, name="run", run="abc")
+
+
+@pytest.mark.parametrize("use", [check_target, partial(export_optuna, outcomes=[])])
+def test_what_is_no_regular_file_is_refused_by_its_kind(tmp_path, use):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "null").symlink_to(os.devnull)
+    options = OPTIONS if use is not check_target else {"name": "run", "run": "abc"}
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+        for name, kind in (("pipe", "named pipe"), ("folder", "folder"), ("null", "device"), ("socket", "socket")):
+            with pytest.raises(RunError, match=f"{name}' is a {kind}: name a regular file, or a new one"):
+                use(path=tmp_path / name, **options)
+    assert (tmp_path / "null").is_symlink()
+
+
+def test_what_others_wrote_into_a_study_of_ours_is_not_lost(tmp_path):
+    """Notes stay, and trials keep their identity; trials that others have added are named, not overwritten."""
+    path = tmp_path / "study.db"
+    export_optuna(path, made(12), **OPTIONS)
+    study = load(path)
+    storage, number = study._storage, study._study_id
+    storage.set_study_system_attr(number, "dashboard:note_str:0", "mine")
+    storage.set_study_user_attr(number, "owner", "me")
+    before = [trial._trial_id for trial in study.trials]
+    export_optuna(path, made(18), **OPTIONS)
+    study = load(path)
+    assert [trial._trial_id for trial in study.trials][:12] == before
+    assert len({trial._trial_id for trial in study.trials}) == 18
+    assert (study._study_id, study.user_attrs["owner"]) == (number, "me")
+    assert storage.get_study_system_attrs(number)["dashboard:note_str:0"] == "mine"
+    study.add_trial(create_trial(values=[0.5, 100.0]))
+    content = rows(path)
+    for use in (check_target, partial(export_optuna, outcomes=made(24))):
+        options = OPTIONS if use is not check_target else {"name": "run", "run": "abc"}
+        with pytest.raises(RunError, match=r"study 'run' holds trials that this run did not write \(1\)"):
+            use(path=path, **options)
+    assert rows(path) == content
+
+
+def test_an_export_that_fails_changes_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "study.db"
+    export_optuna(path, made(6), **OPTIONS)
+    content = rows(path)
+
+    def stop(file, study):
+        file.execute("DELETE FROM trials")
+        raise sqlite3.OperationalError("disk is full")
+
+    monkeypatch.setattr("results.optuna_study.put_study", stop)
+    with pytest.raises(RunError, match=r"cannot be written \(disk is full\) and is as it was"):
+        export_optuna(path, made(12), **OPTIONS)
+    assert rows(path) == content
+    monkeypatch.undo()
+    monkeypatch.setattr(optuna_tables, "PATIENCE", 0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RunError, match=r"database is locked.* let others end who write to it"):
+            export_optuna(path, made(12), **OPTIONS)
+    export_optuna(path, made(12), **OPTIONS)
+    assert len(load(path).trials) == 12
+
+
+def test_another_optuna_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "study.db"
+    export_optuna(path, made(6), **OPTIONS)
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("UPDATE alembic_version SET version_num = 'v9.0.0.a'")
+    with pytest.raises(RunError, match=r"its tables are of another Optuna, v9\.0\.0\.a"):
+        check_target(path, name="run", run="abc")
+    monkeypatch.setattr(optuna, "__version__", "6.0.0")
+    with pytest.raises(RunError, match=r"knows the tables of Optuna 5, not those of 6\.0\.0: pip install"):
+        export_optuna(tmp_path / "new.db", made(6), **OPTIONS)
+    monkeypatch.undo()
+    monkeypatch.setattr(optuna_tables, "SCHEMA", "v0")
+    with pytest.raises(RunError, match="knows the tables of Optuna 5"):
+        export_optuna(tmp_path / "new.db", made(6), **OPTIONS)
+
+
+WORK = """
+import sys
+from datetime import datetime
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import optuna
+from results.ledger import Outcome
+from results.optuna_study import export_optuna
+from spaces.candidate import Candidate, Score
+path, who, count = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+outcomes = [Outcome(k, 0, Candidate({"x": k}), Score(state="ok", fidelity="trained", accuracy=k / 9)) for k in range(4)]
+print("ready", flush=True)
+sys.stdin.readline()
+if who == "optuna":
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+    study = optuna.load_study(study_name="theirs", storage=storage)
+    for k in range(count):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        study.tell(trial, float(k))
+for k in range(count if who != "optuna" else 0):
+    export_optuna(
+        path,
+        outcomes,
+        name=f"{who}-{k}",
+        run=f"{who} {k}",
+        began=datetime(2026, 11, 22),
+        distributions={"x": optuna.distributions.IntDistribution(0, 9)},
+        objectives={"accuracy": 1},
+        misses=lambda score: {},
+    )
+"""
+
+
+def test_four_processes_and_optuna_write_at_once_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "study.db"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+    optuna.create_study(study_name="theirs", storage=f"sqlite:///{path}")
+    root, said = Path(__file__).parents[2], (tmp_path / "work.py")
+    said.write_text(WORK)
+    jobs = [("optuna", "40"), *((f"run{k}", "10") for k in range(4))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [
+        subprocess.Popen([sys.executable, "-W", "ignore", said, root, path, *job], env=os.environ, **pipes)
+        for job in jobs
+    ]
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * 5
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in started:
+        assert (process.communicate()[1], process.returncode) == ("", 0)
+    names = optuna.get_all_study_names(f"sqlite:///{path}")
+    assert sorted(names) == sorted(["theirs", *(f"run{k}-{number}" for k in range(4) for number in range(10))])
+    assert [trial.value for trial in load(path, "theirs").trials] == list(range(40))
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        count = "SELECT study_name, count(*) FROM studies JOIN trials USING (study_id) GROUP BY study_id"
+        assert {name: n for name, n in file.execute(count) if name != "theirs"} == dict.fromkeys(
+            (name for name in names if name != "theirs"), 4
+        )
