@@ -15,6 +15,7 @@ from typing import Any
 
 from search.options import DESCRIPTION, EXAMPLES, WORKERS, Parser, parse_search, parse_sweep, search_parser
 from spaces.errors import OptionError, SearchError, unknown
+from spaces.paths import user_path
 
 VERBS = ("search", "sweep", "resume", "prune", "report", "spaces")
 
@@ -124,7 +125,7 @@ def _resume(options: dict[str, Any]) -> int:
     from search.grid import is_grid, resume_grid
     from search.run import resume
 
-    run = Path(options.pop("name")).expanduser()
+    run = user_path(options.pop("name"), "run")
     if is_grid(run):
         return _carry_out_all(lambda console: resume_grid(run, options, console=console))
     return _carry_out(lambda console: resume(run, options, console=console))
@@ -179,7 +180,7 @@ def _prune(parser: Parser, args: Sequence[str]) -> int:
     from search.tickets import prune_run
     from search.wish import Wish, parse_sparsities
 
-    run, number = Path(options.pop("name")), options.pop("candidate", None)
+    run, number = user_path(options.pop("name"), "run"), options.pop("candidate", None)
     where = {name: options.pop(name) for name in ("data", "data_dir", "device", "threads") if name in options}
     if "sparsity" in options:
         options["sparsities"] = parse_sparsities(options.pop("sparsity"))
@@ -226,7 +227,7 @@ def _carry_out_all(jobs, say=None, again: str = "") -> int:  # noqa: ANN001
 def _report(name: str, export_optuna: str | None) -> int:
     from search.run import refresh
 
-    folder = refresh(Path(name), export_optuna)
+    folder = refresh(user_path(name, "run"), export_optuna)
     print(folder.report)
     return 0
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from spaces.errors import RunError
 from spaces.files import reason, write_atomic
+from spaces.paths import plain_name
 
 LOCK, HOLDER, WARM_START = ".lock", "lock.json", "warm_start.jsonl"
 
@@ -186,8 +187,8 @@ def lock(folder: RunFolder) -> Iterator[None]:
 
 def default_path(space: str, data: str, now: datetime) -> Path:
     """``runs/<space>-<data>-<YYYYmmdd-HHMMSS>``, with -2, -3, ... behind it if taken; a path as data gives its stem."""
-    stem = re.sub(r"[^\w.-]+", "-", Path(data).stem.removesuffix(".csv")).strip("-.") or "data"
-    base = f"{space}-{stem}-{now:%Y%m%d-%H%M%S}"
+    stem = plain_name(Path(data).stem.removesuffix(".csv"), "data")
+    base = f"{plain_name(space, 'space')}-{stem}-{now:%Y%m%d-%H%M%S}"
     path, count = Path("runs") / base, 1
     while path.exists():
         count += 1

@@ -1,11 +1,10 @@
 """A grid of sweeps: spaces x data sets x seeds, a run each, one after the other, on the same workers."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from search.config import Config, from_json, to_json
 from search.run import resume, run_search, workers
 from spaces.errors import RunError
 from spaces.files import reason, write_atomic
+from spaces.paths import is_plain, plain_name, user_path
 
 PLAN = "sweep.json"  # in the grid's folder: name -> configuration of each of its runs
 
@@ -35,10 +35,10 @@ def run_grid(
     Raises:
         SearchError: something the user can mend; the runs before it are done, those after it are not begun.
     """
-    home = Path(config.out).expanduser() if config.out else default_path("sweep", "grid", datetime.now())
-    plan = {
-        _name(s, d, n): replace(config, space=s, data=d, seed=n, out=None) for s, d, n in product(spaces, data, seeds)
-    }
+    home = user_path(config.out, "--out") if config.out else default_path("sweep", "grid", datetime.now())
+    plan: dict[str, Config] = {}
+    for space, where, seed in product(spaces, data, seeds):
+        plan[_name(space, where, seed, plan)] = replace(config, space=space, data=where, seed=seed, out=None)
     if is_grid(home) and read_plan(home) != plan:
         raise RunError(f"folder {str(home)!r} holds another sweep: resume it as it is, or choose another with --out")
     try:
@@ -66,9 +66,14 @@ def read_plan(home: Path) -> dict[str, Config]:
         stored = json.loads((home / PLAN).read_bytes())
     except (OSError, ValueError) as error:
         raise RunError(f"sweep {str(home / PLAN)!r} cannot be read ({reason(error)}): restore it") from error
+    if foreign := [name for name in stored if not is_plain(name)]:
+        raise RunError(
+            f"sweep {str(home / PLAN)!r} names run {foreign[0]!r}, which is no folder of its own: restore it"
+        )
     return {name: from_json(values) for name, values in stored.items()}
 
 
-def _name(space: str, data: str, seed: int) -> str:
-    plain = [re.sub(r"[^\w.-]+", "-", text).strip("-.") for text in (space.rpartition("/")[2], Path(data).stem)]
-    return f"{'-'.join(plain)}-seed{seed}"
+def _name(space: str, data: str, seed: int, taken: Container[str]) -> str:
+    """Of a run's folder; files of one name in two folders are counted up."""
+    name = f"{plain_name(space.rpartition('/')[2], 'space')}-{plain_name(Path(data).stem, 'data')}-seed{seed}"
+    return name if name not in taken else next(f"{name}-{n}" for n in count(2) if f"{name}-{n}" not in taken)

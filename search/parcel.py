@@ -67,7 +67,7 @@ def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
     config, train = parcel.config, _split(*parcel.train)
     with tempfile.TemporaryDirectory() as folder:
         if parcel.source:
-            path = Path(folder) / file_of(config.space).name
+            path = Path(folder) / Path(config.space.rpartition(":")[0]).name
             path.write_text(parcel.source)
             config = replace(config, space=f"{path}:{config.space.rpartition(':')[2]}")
         space, _ = config_space(config)

@@ -24,7 +24,7 @@ from results.ledger import Ledger, Outcome, read
 from results.report import write_report
 from results.table import write_tables
 from results.tickets import write_ticket_table
-from search.config import LADDER_SAMPLERS, Config, from_json, to_json
+from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, Runner, search
 from search.progress import Stage, stages
@@ -34,6 +34,7 @@ from search.samplers.standing import misses
 from spaces import lookup
 from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.find import file_of, is_file
+from spaces.paths import user_path
 from spaces.space import Space
 
 PACKAGES = ("torch", "numpy", "optuna", "spikefront")
@@ -72,6 +73,9 @@ def prepare(config: Config) -> Job:
     """
     if config.sampler not in (*SAMPLERS, AUTO):
         raise OptionError(f"--sampler: {unknown('sampler', config.sampler, (*SAMPLERS, AUTO))}")
+    for name in ("out", "warm_start", "export_optuna"):
+        if path := getattr(config, name):
+            user_path(path, flag(name))
     if config.table is not None:
         from search.tabular import prepare as prepare_by
     elif config.train_epochs is not None:
@@ -92,8 +96,8 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
         SearchError: something the user can mend; nothing that was recorded is lost.
     """
     job = prepare(config)
-    path = Path(config.out).expanduser() if config.out else default_path(job.space.name, job.data, datetime.now())
-    source = Path(config.warm_start).expanduser() if config.warm_start else None
+    path = user_path(config.out, "--out") if config.out else default_path(job.space.name, job.data, datetime.now())
+    source = user_path(config.warm_start, "--warm-start") if config.warm_start else None
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
     job = replace(job, config=replace(job.config, out=str(path)), earlier=earlier)
     with workers(job.config):
@@ -107,7 +111,7 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     Raises:
         SearchError: the folder is not a run, or its data are not there or not the same any more.
     """
-    folder = open_existing(path.expanduser())
+    folder = open_existing(path)
     stored = folder.read_config()
     config = from_json(stored.get("config"))
     if config.table is None and "table" in where:
@@ -156,11 +160,12 @@ def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
     Raises:
         SearchError: the folder is not a run, or is damaged.
     """
-    folder = open_existing(path.expanduser())
+    folder = open_existing(path)
+    target = user_path(export_optuna, "--export-optuna") if export_optuna else None
     outcomes = read(folder.ledger)[0]
     publish(folder, outcomes)
-    if export_optuna:
-        export(folder, outcomes, Path(export_optuna))
+    if target:
+        export(folder, outcomes, target)
     return folder
 
 
@@ -220,7 +225,7 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
     constraints = parse_constraints(config.constraints, bounded)
     goal = Goal(objectives=tuple(stored["match"]["objectives"]), constraints=constraints)
     export_optuna(
-        path.expanduser(),
+        path,
         outcomes,
         **study,
         began=datetime.fromisoformat(stored["created"]),
@@ -237,11 +242,11 @@ def _study(folder: RunFolder) -> dict[str, str]:
 
 
 def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
-    target = job.config.export_optuna
+    target = job.config.export_optuna and user_path(job.config.export_optuna, "--export-optuna")
     if target:  # before anything is begun
         from results.optuna_study import check_target
 
-        check_target(Path(target).expanduser(), **_study(folder))
+        check_target(target, **_study(folder))
     if console.is_terminal:
         console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
     for remark in job.provenance.get("remarks", ()):
@@ -255,7 +260,7 @@ def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
             raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
         publish(folder, ledger.outcomes)
         if target:
-            export(folder, ledger.outcomes, Path(target))
+            export(folder, ledger.outcomes, target)
     return folder
 
 

@@ -8,29 +8,37 @@ from evaluators.checkpoint import Place, drop, join, read_tensors, save_tensors
 from results.folder import RunFolder
 from search.cluster import WORKER_START
 from spaces.errors import OptionError, RunError, SearchError
+from spaces.paths import user_path
 
 
 def place_of(storage: str | None, folder: RunFolder) -> Place:
-    """Where a run's checkpoints lie: in its folder, or in a folder of its name below ``storage``.
-
-    Raises:
-        OptionError: nothing can reach such a URI.
-    """
+    """Where a run's checkpoints lie: in its folder, or in a folder of its name below ``storage``."""
     if storage is None:
         return folder.path.absolute() / "checkpoints"
-    name = folder.path.absolute().name
+    place, name = storage_place(storage), folder.path.resolve().name
+    if isinstance(place, Path):
+        return place / name
+    plain = re.sub("[?#%]", lambda found: f"%{ord(found[0]):02X}", name)  # they mean something else in a URI
+    return f"{place.rstrip('/')}/{plain}"
+
+
+def storage_place(storage: str) -> Place:
+    """The folder or URI that ``--storage`` names.
+
+    Raises:
+        OptionError: no folder can have such a path, or nothing can reach such a URI.
+    """
     if "://" not in storage:
-        return Path(storage).expanduser().absolute() / name
+        return user_path(storage, "--storage").absolute()
     if storage.startswith("file://"):
-        return Path(storage.removeprefix("file://")) / name
+        return user_path(storage.removeprefix("file://"), "--storage")
     from fsspec.core import url_to_fs
 
     try:
         url_to_fs(storage)
     except (ImportError, ValueError) as error:
         raise OptionError(f"--storage {storage}: {' '.join(str(error).split())}; or give a shared folder") from error
-    plain = re.sub("[?#%]", lambda found: f"%{ord(found[0]):02X}", name)  # they mean something else in a URI
-    return f"{storage.rstrip('/')}/{plain}"
+    return storage
 
 
 def check_shared(place: Place) -> None:

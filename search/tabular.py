@@ -17,6 +17,7 @@ from search.rungs import rungs_passed
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown
 from spaces.find import make_space
+from spaces.paths import user_path
 
 FLAT = "table"  # name of the space that a table's own blanks make
 
@@ -34,8 +35,9 @@ def prepare(config: Config) -> Job:
         )
     if config.runner != "in-process":
         raise OptionError(f"--runner {config.runner}: candidates of a table are looked up, not computed; drop it")
-    header = table_columns(config.table)
-    _check_objectives(config, header)
+    path = user_path(config.table, "--table")
+    header = table_columns(path)
+    _check_objectives(config, path, header)
     goal = make_goal(config, header)
     space, options = None, dict.fromkeys(config.table_blanks)
     if not config.table_blanks:
@@ -46,9 +48,7 @@ def prepare(config: Config) -> Job:
     readings = [column for rung in goal.ladder for column in rung.readings.values()]
     if readings and COST in (*goal.columns, *readings):
         raise OptionError(f"column {COST!r}: with --fidelities this is what a score cost; rename it in the table")
-    table = read_table(
-        config.table, blanks=options, objectives=goal.objectives, constraints=constraints, readings=readings
-    )
+    table = read_table(path, blanks=options, objectives=goal.objectives, constraints=constraints, readings=readings)
     space = space or flat_space(table)
     look_up = scorer(table, space, goal.objectives, goal.ladder)
 
@@ -61,12 +61,12 @@ def prepare(config: Config) -> Job:
         space=space,
         goal=goal,
         data=config.table,
-        provenance={"name": Path(config.table).name.partition(".csv")[0], "rows": table.rows, "sha256": table.sha256},
+        provenance={"name": path.name.partition(".csv")[0], "rows": table.rows, "sha256": table.sha256},
         work=work,
     )
 
 
-def _check_objectives(config: Config, header: Sequence[str]) -> None:
+def _check_objectives(config: Config, path: Path, header: Sequence[str]) -> None:
     """Raises OptionError, with the way out, for objectives that a table lacks or whose sense is not known."""
     for text in config.objectives:
         name, _, way = text.rpartition(":")
@@ -76,7 +76,7 @@ def _check_objectives(config: Config, header: Sequence[str]) -> None:
         if name in header:
             raise OptionError(f"--objectives {name}: say which way is better, {name}:max or {name}:min")
         near = unknown("column", name, header).split("; known")[0]
-        numbers = [name for name in numeric_columns(config.table) if name not in config.table_blanks]
+        numbers = [name for name in numeric_columns(path) if name not in config.table_blanks]
         raise OptionError(
             f"--objectives {text!r}: {near} in table {config.table!r}; write --objectives COLUMN:max,COLUMN:min of its "
             f"columns of numbers: {', '.join(numbers)}"

@@ -69,7 +69,7 @@ def prune_run(
     Raises:
         SearchError: something the user can mend.
     """
-    folder = open_existing(path.expanduser())
+    folder = open_existing(path)
     stored = folder.read_config()
     config = from_json(stored.get("config"))
     if config.table is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from spaces import SPACES, lookup
 from spaces.candidate import Value
 from spaces.errors import OptionError, SpaceError, unknown
+from spaces.paths import user_path
 from spaces.space import Space
 
 
@@ -53,8 +54,8 @@ def is_file(name: str) -> bool:
 
 
 def file_of(name: str) -> Path:
-    """The file of a name like ``FILE.py:NAME``."""
-    return Path(name.rpartition(":")[0]).expanduser()
+    """The file of a name like ``FILE.py:NAME``; raises OptionError where no file can have such a path."""
+    return user_path(name.rpartition(":")[0], "space file")
 
 
 def _from_file(name: str) -> Callable[..., Space] | Space:

@@ -19,6 +19,7 @@ from evaluators.tasks.readers.npz import read_npz
 from evaluators.tasks.readers.raw import RawData
 from evaluators.tasks.readers.svhn import read_svhn
 from spaces.errors import TaskError, unknown
+from spaces.paths import user_path
 
 if TYPE_CHECKING:
     from evaluators.tasks.task import Task
@@ -109,7 +110,7 @@ def load_task(
         seed: chooses the validation and training samples; 0 or more.
 
     Raises:
-        OptionError: ``image_size`` is no size.
+        OptionError: ``image_size`` is no size, or no file can have such a path, see ``user_path``.
         TaskError: no such data set or file, damaged or altered files, data that cannot be learnt from, or subsets that
             cannot be had; options of a folder for other data.
     """
@@ -122,22 +123,11 @@ def load_task(
     if known is not None:
         _refuse_options(name, fit, test_share)
         cut = {"framing": framing} if known.recordings else {}
-        raw = known.read(_path(str(data_dir)), fetch=download, verify=verify, **cut)
+        raw = known.read(user_path(data_dir, "--data-dir"), fetch=download, verify=verify, **cut)
         extra = {"augment": known.augment, "val_share": known.val_share}
     else:
         raw, extra = _read_path(name, framing, fit, test_share), {}
     return build_task(raw, name=name, **extra, train_samples=train_samples, val_samples=val_samples, seed=seed)
-
-
-def _path(name: str) -> Path:
-    try:
-        path = Path(name).expanduser()
-        path.exists()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, an unknown ~user, a zero byte, no permission
-        raise TaskError(
-            f"{name[:100]!r} cannot be looked up ({error}); give the path of an .npz or a folder"
-        ) from error
-    return path
 
 
 def _refuse_options(name: str, fit: Fit | None, test_share: float | None) -> None:
@@ -149,7 +139,7 @@ def _refuse_options(name: str, fit: Fit | None, test_share: float | None) -> Non
 
 
 def _read_path(name: str, framing: Framing, fit: Fit | None, test_share: float | None) -> RawData:
-    path = _path(name)
+    path = user_path(name, "--data")
     there = bool(name) and path.exists()
     if not there and (path.suffix or any(mark in name for mark in ("/", "\\"))):
         known = ", ".join(DATA_SETS)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import batches
-from spaces.errors import TaskError
+from spaces.errors import OptionError, TaskError
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 
@@ -51,7 +51,7 @@ def load(source, **options):
     refusal = ""
     try:
         task = load_task(source, **options)
-    except TaskError as error:
+    except (OptionError, TaskError) as error:
         refusal = str(error)
     if refusal:
         assert "\n" not in refusal
