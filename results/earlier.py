@@ -1,6 +1,8 @@
 """Earlier results for a warm start: out of a run's folder, or a table like its candidates.csv."""
 
 import csv
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from results.folder import open_existing
-from results.ledger import Outcome, encode, read
+from results.ledger import Outcome, encode, read, record
 from results.table import COLUMNS
 from spaces.candidate import FIDELITIES, METRICS, Candidate, Score, Value
 from spaces.errors import OptionError, SpaceError
@@ -58,6 +60,12 @@ def read_earlier(source: Path, space: Space, objectives: Sequence[str]) -> list[
 def to_lines(outcomes: Sequence[Outcome]) -> bytes:
     """Outcomes as the lines of a ledger."""
     return b"".join(encode(outcome, number)[0] for number, outcome in enumerate(outcomes))
+
+
+def fingerprint(outcomes: Sequence[Outcome]) -> str:
+    """SHA-256, in hex, of outcomes as a ledger's lines without their checksums."""
+    lines = (json.dumps(record(outcome), separators=(",", ":"), allow_nan=False) for outcome in outcomes)
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
 def _check(fillings: Sequence[Mapping[str, Value]], space: Space, source: Path) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from spaces.checksums import canonical, read_json, write_json
 from spaces.errors import RunError
 from spaces.files import reason, write_atomic
 from spaces.paths import plain_name
+from spaces.rules import OBJECT, TEXT, TEXTS, Rule, check_fields, list_of
 
 LOCK, HOLDER, WARM_START = ".lock", "lock.json", "warm_start.jsonl"
 
@@ -87,12 +89,33 @@ class RunFolder:
         return self.finalists / str(number)
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration as written.
+        """The configuration as written; what stands in it is of the type that it should be.
 
         Raises:
             RunError: there is none, or it was damaged or edited.
         """
         return _read_config(self.config)
+
+
+@contextmanager
+def claimed(
+    path: Path,
+    *,
+    config: Mapping[str, Any],
+    warm_start: bytes = b"",
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[RunFolder]:
+    """Within, the run folder at ``path``, held for this process and made or opened as ``create_or_open`` does.
+
+    Nothing but the lock is written before it is held, so of two that begin a run in one folder at once one is refused.
+
+    Raises:
+        RunError: as ``create_or_open`` and ``lock``.
+    """
+    folder = RunFolder(Path(path))
+    _is_begun(folder)  # first: a folder that is no run gets no lock
+    with lock(folder):
+        yield create_or_open(path, config=config, warm_start=warm_start, defaults=defaults)
 
 
 def create_or_open(
@@ -112,27 +135,33 @@ def create_or_open(
         RunError: the folder is not a run, belongs to another configuration, is damaged, or cannot be written.
     """
     folder = RunFolder(Path(path))
+    if _is_begun(folder):
+        match = _plain(config["match"])
+        _compare(folder, match, {name: value for name, value in _plain(dict(defaults)).items() if name in match})
+        return folder
+    if warm_start:  # first: what has a configuration is whole
+        write_atomic(folder.warm_start, warm_start)
+    write_json(folder.config, _plain(config) | {"hash": match_hash(config["match"])})
+    return folder
+
+
+def _is_begun(folder: RunFolder) -> bool:
+    """Whether a folder, made if missing, has a configuration; raises RunError where it holds something else."""
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         names = [entry.name for entry in folder.path.iterdir()]
     except OSError as error:
         raise RunError(
-            f"folder {str(path)!r} cannot be made or read ({error.strerror}): choose another with --out"
+            f"folder {str(folder.path)!r} cannot be made or read ({error.strerror}): choose another with --out"
         ) from error
     if folder.config.name in names:
-        match = _plain(config["match"])
-        _compare(folder, match, {name: value for name, value in _plain(dict(defaults)).items() if name in match})
-        return folder
+        return True
     foreign = sorted(
         name for name in names if name not in (LOCK, HOLDER, WARM_START) and not _TEMPORARY.fullmatch(name)
     )
     if foreign:
         raise RunError(_foreign(folder.path, f"holds {foreign[0]!r} but no config.json"))
-    if warm_start:  # first: what has a configuration is whole
-        write_atomic(folder.warm_start, warm_start)
-    resolved = _plain(config) | {"hash": match_hash(config["match"])}
-    write_atomic(folder.config, json.dumps(resolved, indent=2, allow_nan=False) + "\n")
-    return folder
+    return False
 
 
 def open_existing(path: Path) -> RunFolder:
@@ -144,15 +173,13 @@ def open_existing(path: Path) -> RunFolder:
     folder = RunFolder(Path(path))
     if not folder.path.is_dir():
         raise RunError(f"no folder {str(path)!r}: give the folder of a run, such as one of those in runs/")
-    if not folder.config.exists():
-        raise RunError(_foreign(folder.path, "holds no config.json"))
     folder.read_config()
     return folder
 
 
 def match_hash(match: Mapping[str, Any]) -> str:
     """SHA-256, in hex, of the canonical JSON of ``match``."""
-    return hashlib.sha256(_canonical(match).encode()).hexdigest()
+    return hashlib.sha256(canonical(match).encode()).hexdigest()
 
 
 @contextmanager
@@ -204,23 +231,40 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return json.loads(json.dumps(value, allow_nan=False))
 
 
-def _canonical(value: Any) -> str:  # noqa: ANN401
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+RULES: dict[str, Rule] = {  # of config.json, by name
+    "match": OBJECT,
+    "hash": TEXT,
+    "config": OBJECT,
+    "created": TEXT,
+    "command": TEXT,
+    "task": OBJECT,
+    "space": OBJECT,
+    "sampler": TEXT,
+    "versions": OBJECT,
+    "machine": OBJECT,
+}
+_IN_MATCH: dict[str, Rule] = {"objectives": TEXTS, "reference": TEXTS, "constraints": TEXTS, "table_blanks": TEXTS}
+_IN_SPACE: dict[str, Rule] = {
+    "name": TEXT,
+    "blanks": TEXTS,
+    "distributions": (list_of(lambda value: isinstance(value, dict)), "a list of objects"),
+}
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    way_out = "restore it, or start anew with another --out (this run's candidates.csv can be its --warm-start)"
+    config = read_json(path, "configuration", way_out)
+    if config is None:
+        raise RunError(_foreign(path.parent, "holds no config.json"))
     try:
-        config = json.loads(path.read_bytes())
-        if config["hash"] == match_hash(config["match"]) and isinstance(config["match"], dict):
-            return config
-        fault = "its hash is not that of its match"
-    except OSError as error:
-        fault = reason(error)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        fault = f"{type(error).__name__}: {reason(error)}"
-    raise RunError(
-        f"configuration {str(path)!r} is damaged or was edited ({fault}): restore it, or start anew with another --out"
-    )
+        check_fields(config, RULES, ("match", "hash"))
+        check_fields(config["match"], _IN_MATCH)
+        check_fields(config.get("space", {}), _IN_SPACE)
+        if config["hash"] != match_hash(config["match"]):
+            raise ValueError("its hash is not that of its match")
+    except ValueError as error:
+        raise RunError(f"configuration {str(path)!r} is damaged or was edited ({reason(error)}): {way_out}") from error
+    return config
 
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:  # noqa: ANN401
@@ -243,7 +287,7 @@ def _compare(folder: RunFolder, match: dict[str, Any], defaults: dict[str, Any])
     absent = object()
 
     def show(values: dict[str, Any], key: str) -> str:
-        return _canonical(values[key])[:80] if key in values else "nothing"
+        return canonical(values[key])[:80] if key in values else "nothing"
 
     differing = [key for key in sorted(has | now) if not _equal(has.get(key, absent), now.get(key, absent), absent)]
     if differing:
@@ -258,7 +302,7 @@ def _compare(folder: RunFolder, match: dict[str, Any], defaults: dict[str, Any])
 def _equal(one: Any, other: Any, absent: object) -> bool:  # noqa: ANN401
     if one is absent or other is absent:
         return one is other
-    return _canonical(one) == _canonical(other)
+    return canonical(one) == canonical(other)
 
 
 def _foreign(path: Path, what: str) -> str:
@@ -269,7 +313,7 @@ def _holder(path: Path) -> str:
     try:
         facts = json.loads(path.read_bytes())
         return f"pid {facts['pid']} on {facts['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "pid unknown"
 
 

@@ -1,17 +1,31 @@
 """Ledger: the truth of a run, one JSON line an outcome, appended and never rewritten."""
 
 import json
-import math
 import os
 import shlex
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spaces.candidate import FIDELITIES, METRICS, STATES, Candidate, Score
+from spaces.checksums import CHECKSUM, read_regular, with_checksum, without_checksum
 from spaces.errors import LedgerError
+from spaces.files import reason
+from spaces.rules import (
+    AMOUNT,
+    AMOUNT_OR_NULL,
+    FILLING,
+    SHARE_OR_NULL,
+    TEXT,
+    WHOLE,
+    Rule,
+    check_fields,
+    finite,
+    is_whole,
+    object_of,
+    or_null,
+)
 
 SYNC_SECONDS = 1.0
 
@@ -49,8 +63,11 @@ def record(outcome: Outcome) -> dict[str, Any]:
 
 
 def encode(outcome: Outcome, number: int) -> tuple[bytes, Outcome]:
-    """Line ``number`` of a ledger, and the outcome that is read back from it; ValueError or TypeError says what not."""
-    line = json.dumps(record(outcome), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    """Line ``number`` of a ledger, and the outcome that is read back from it; ValueError or TypeError says what not.
+
+    Its last field is a checksum of the others.
+    """
+    line = json.dumps(with_checksum(record(outcome)), separators=(",", ":"), allow_nan=False).encode() + b"\n"
     kept = _decode(line, number)
     if kept != outcome:
         raise ValueError("a value would not be read back as it was written: use plain str, int, float and bool")
@@ -60,22 +77,21 @@ def encode(outcome: Outcome, number: int) -> tuple[bytes, Outcome]:
 def read(path: Path) -> tuple[list[Outcome], int]:
     """Outcomes of the ledger at ``path`` and the length in bytes of its intact part; the file is not changed.
 
-    A last line without a newline was torn by a kill: it is not counted. A missing file is an empty ledger.
+    A last line without a newline was torn by a kill: it is not counted. Where there is no file, the ledger is empty.
 
     Raises:
-        LedgerError: the file cannot be read, or a line that ends in a newline is not the outcome it should be.
+        LedgerError: the file cannot be read, is none (a folder, a link to nothing), or a line is not the outcome that
+            it should be, or its checksum is wrong. Lines of older versions have none.
     """
     path = Path(path)
     try:
-        if not path.exists():
-            return [], 0
-        if not path.is_file():
-            raise LedgerError(f"ledger {str(path)!r} is not a regular file: give the ledger.jsonl of a run folder")
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise LedgerError(
-            f"ledger {str(path)!r} cannot be read ({error.strerror}): make it readable, then run again"
+            f"ledger {str(path)!r} cannot be read ({reason(error)}): restore it or make it readable, then run again"
         ) from error
+    if data is None:
+        return [], 0
     intact = data.rfind(b"\n") + 1
     outcomes = []
     for number, line in enumerate(data[:intact].split(b"\n")[:-1]):
@@ -83,7 +99,17 @@ def read(path: Path) -> tuple[list[Outcome], int]:
             outcomes.append(_decode(line, number))
         except (ValueError, RecursionError) as error:
             raise LedgerError(_corrupt(path, number, error)) from error
+    if _is_line(data[intact:-1], len(outcomes)):
+        raise LedgerError(_corrupt(path, len(outcomes), ValueError("another byte stands where the line should end")))
     return outcomes, intact
+
+
+def _is_line(text: bytes, number: int) -> bool:
+    """Whether a text is line ``number``, whole: a kill can tear what is behind its end, but not change it."""
+    try:
+        return bool(_decode(text, number))
+    except (ValueError, RecursionError):
+        return False
 
 
 class Ledger:
@@ -205,46 +231,20 @@ def _write(descriptor: int, line: bytes) -> None:
         written += os.write(descriptor, line[written:])
 
 
-def _finite(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isinstance(value, int) or math.isfinite(value)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_amount(value: object) -> bool:
-    return _finite(value) and 0 <= value < 1e300
-
-
-def _is_params(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(v, str | bool) or _finite(v) for v in value.values())
-
-
-def _is_columns(value: object) -> bool:
-    return isinstance(value, dict) and all(_finite(v) for v in value.values())
-
-
-def _or_null(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or rule(value)
-
-
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "number": (_is_whole, "a whole number >= 0"),
-    "batch": (lambda value: _is_whole(value) or (value == -1 and _finite(value)), "a whole number >= -1"),
+_RULES: dict[str, Rule] = {
+    "number": WHOLE,
+    "batch": (lambda value: is_whole(value) or (value == -1 and finite(value)), "a whole number >= -1"),
     "state": (lambda value: value in STATES, f"one of {', '.join(STATES)}"),
     "fidelity": (lambda value: value in FIDELITIES, f"one of {', '.join(FIDELITIES)}"),
-    **{metric: (_or_null(_is_amount), "null or a finite number >= 0") for metric in METRICS},
-    "accuracy": (_or_null(lambda value: _is_amount(value) and value <= 1), "null or a number from 0 to 1"),
-    "parameters": (_or_null(_is_whole), "null or a whole number >= 0"),
-    "timesteps": (_or_null(_is_whole), "null or a whole number >= 0"),
-    "seconds": (_is_amount, "a finite number >= 0"),
-    "error": (lambda value: isinstance(value, str), "a text"),
-    "traceback": (lambda value: isinstance(value, str), "a text"),
-    "columns": (_is_columns, "an object of finite numbers"),
-    "param": (_is_params, "an object of texts, finite numbers and booleans"),
+    **dict.fromkeys(METRICS, AMOUNT_OR_NULL),
+    "accuracy": SHARE_OR_NULL,
+    "parameters": (or_null(is_whole), "null or a whole number >= 0"),
+    "timesteps": (or_null(is_whole), "null or a whole number >= 0"),
+    "seconds": AMOUNT,
+    "error": TEXT,
+    "traceback": TEXT,
+    "columns": (object_of(finite), "an object of finite numbers"),
+    "param": FILLING,
 }
 _REQUIRED = tuple(name for name in _RULES if name not in ("traceback", "columns"))
 
@@ -271,17 +271,13 @@ def _decode(line: bytes, number: int) -> Outcome:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from error
     if not isinstance(fields, dict):
         raise ValueError("not a JSON object")
-    for name in _REQUIRED:
-        if name not in fields:
-            raise ValueError(f"field {name!r} is missing")
-    for name, value in fields.items():
-        if name not in _RULES:
-            raise ValueError(f"unknown field {name!r}")
-        rule, words = _RULES[name]
-        if not rule(value):
-            raise ValueError(f"field {name!r} is {json.dumps(value)[:60]}, must be {words}")
+    whole, fields = fields, {name: value for name, value in fields.items() if name != CHECKSUM}
+    check_fields(fields, _RULES, _REQUIRED)
+    if strange := [name for name in fields if name not in _RULES]:
+        raise ValueError(f"unknown field {strange[0]!r}")
     if fields["number"] != number:
         raise ValueError(f"field 'number' is {fields['number']}, must be {number}: a line is missing, doubled or moved")
+    without_checksum(whole)  # last: what a rule says is plainer
     batch, candidate = fields.pop("batch"), Candidate(fields.pop("param"))
     return Outcome(fields.pop("number"), batch, candidate, Score(**fields))
 

@@ -47,6 +47,15 @@ def write_tables(
         write_atomic(path, _table(chosen, columns, blanks))
 
 
+def count_rows(folder: RunFolder) -> int:
+    """Outcomes that candidates.csv holds; 0 where it is not there or not readable."""
+    try:
+        with folder.candidates_csv.open(newline="", encoding="utf-8", errors="replace") as file:
+            return max(sum(1 for _ in csv.reader(file)) - 1, 0)
+    except (OSError, csv.Error):
+        return 0
+
+
 def front_numbers(outcomes: Sequence[Outcome], objectives: Sequence[str], senses: Sequence[int]) -> set[int]:
     """Numbers of the ``ok`` outcomes on the front of their own fidelity."""
     numbers: set[int] = set()

@@ -1,6 +1,6 @@
 """A grid of sweeps: spaces x data sets x seeds, a run each, one after the other, on the same workers."""
 
-import json
+import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,19 +10,21 @@ from typing import Any
 
 from rich.console import Console
 
-from results.folder import RunFolder, default_path
+from results.folder import RunFolder, default_path, lock
 from search.config import Config, from_json, to_json
 from search.run import resume, run_search, workers
+from spaces.checksums import read_json, write_json
 from spaces.errors import RunError
-from spaces.files import reason, write_atomic
+from spaces.files import reason
 from spaces.paths import is_plain, plain_name, user_path
 
+WAY_OUT = "restore it, or start the sweep anew with another --out"
 PLAN = "sweep.json"  # in the grid's folder: name -> configuration of each of its runs
 
 
 def is_grid(path: Path) -> bool:
     """Whether a folder holds the runs of a grid."""
-    return (path / PLAN).exists()
+    return os.path.lexists(path / PLAN)
 
 
 def run_grid(
@@ -39,13 +41,16 @@ def run_grid(
     plan: dict[str, Config] = {}
     for space, where, seed in product(spaces, data, seeds):
         plan[_name(space, where, seed, plan)] = replace(config, space=space, data=where, seed=seed, out=None)
-    if is_grid(home) and read_plan(home) != plan:
-        raise RunError(f"folder {str(home)!r} holds another sweep: resume it as it is, or choose another with --out")
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"folder {str(home)!r} cannot be made ({reason(error)}): choose another with --out") from error
-    write_atomic(home / PLAN, json.dumps({name: to_json(one) for name, one in plan.items()}, indent=2) + "\n")
+    with lock(RunFolder(home)):  # of two that begin another sweep here at once, one is refused
+        if is_grid(home) and read_plan(home) != plan:
+            raise RunError(
+                f"folder {str(home)!r} holds another sweep: resume it as it is, or choose another with --out"
+            )
+        write_json(home / PLAN, {name: to_json(one) for name, one in plan.items()})
     yield from resume_grid(home, {}, console=console)
 
 
@@ -61,15 +66,12 @@ def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> It
 
 
 def read_plan(home: Path) -> dict[str, Config]:
-    """Name -> configuration of a grid's runs; raises RunError where the file is damaged."""
-    try:
-        stored = json.loads((home / PLAN).read_bytes())
-    except (OSError, ValueError) as error:
-        raise RunError(f"sweep {str(home / PLAN)!r} cannot be read ({reason(error)}): restore it") from error
+    """Name -> configuration of a grid's runs; raises RunError where the file is damaged or names no runs."""
+    stored = read_json(home / PLAN, "sweep", WAY_OUT)
+    if not stored:
+        raise RunError(f"sweep {str(home / PLAN)!r} names no runs: {WAY_OUT}")
     if foreign := [name for name in stored if not is_plain(name)]:
-        raise RunError(
-            f"sweep {str(home / PLAN)!r} names run {foreign[0]!r}, which is no folder of its own: restore it"
-        )
+        raise RunError(f"sweep {str(home / PLAN)!r} names run {foreign[0]!r}, which is no folder of its own: {WAY_OUT}")
     return {name: from_json(values) for name, values in stored.items()}
 
 

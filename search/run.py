@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -18,11 +19,11 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from rich.console import Console
 
 from evaluators.ladder import cost
-from results.earlier import read_earlier, to_lines
-from results.folder import RunFolder, create_or_open, default_path, lock, open_existing
+from results.earlier import fingerprint, read_earlier, to_lines
+from results.folder import RunFolder, claimed, default_path, open_existing
 from results.ledger import Ledger, Outcome, read
 from results.report import write_report
-from results.table import write_tables
+from results.table import count_rows, write_tables
 from results.tickets import write_ticket_table
 from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
@@ -101,8 +102,7 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
     job = replace(job, config=replace(job.config, out=str(path)), earlier=earlier)
     with workers(job.config):
-        folder = create_or_open(path, config=describe(job), warm_start=to_lines(earlier), defaults=to_json(Config()))
-        return _run(folder, job, console)
+        return _run(path, job, describe(job), console)
 
 
 def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
@@ -125,13 +125,12 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
             f"earlier results {str(folder.warm_start)!r} are not those that the run began from: restore the file, or "
             "start a new run with --warm-start"
         )
-    create_or_open(folder.path, config=described, defaults=to_json(Config()))  # says what else differs
     if (now := described["versions"]) != (then := stored.get("versions")):
         console.print(
             f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
         )
     with workers(job.config):
-        return _run(folder, job, console)
+        return _run(folder.path, job, described, console)
 
 
 def workers(config: Config) -> AbstractContextManager[None]:
@@ -176,7 +175,7 @@ def describe(job: Job) -> dict[str, Any]:
     if is_file(config.space):
         match["space_sha256"] = hashlib.sha256(file_of(config.space).read_bytes()).hexdigest()
     if job.earlier:
-        match["warm_start_sha256"] = hashlib.sha256(to_lines(job.earlier)).hexdigest()
+        match["warm_start_sha256"] = fingerprint(job.earlier)
     chosen = {"sampler": job.sampler} if job.sampler else {}
     return {
         "match": match,
@@ -198,7 +197,17 @@ def describe(job: Job) -> dict[str, Any]:
 
 
 def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
-    """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds."""
+    """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds.
+
+    Raises:
+        RunError: the ledger is gone, but not the table made of it.
+    """
+    if not outcomes and (rows := count_rows(folder)):
+        raise RunError(
+            f"ledger {str(folder.ledger)!r} is gone or empty, and {str(folder.candidates_csv)!r} still has its {rows} "
+            f"outcomes, so nothing is written: restore the ledger, or have all scored anew with `launch.py resume "
+            f"{shlex.quote(str(folder.path))}`"
+        )
     stored = folder.read_config()
     from_json(stored.get("config"))  # damaged ones are named before anything is written
     objectives, senses = zip(*(parse_objective(text) for text in stored["match"]["objectives"]), strict=True)
@@ -241,26 +250,28 @@ def _study(folder: RunFolder) -> dict[str, str]:
     return {"name": folder.path.resolve().name, "run": f"{stored['created']} {stored['hash']}"}
 
 
-def _run(folder: RunFolder, job: Job, console: Console) -> RunFolder:
-    target = job.config.export_optuna and user_path(job.config.export_optuna, "--export-optuna")
-    if target:  # before anything is begun
-        from results.optuna_study import check_target
+def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -> RunFolder:
+    earlier = to_lines(job.earlier)
+    with claimed(path, config=described, warm_start=earlier, defaults=to_json(Config())) as folder:
+        target = job.config.export_optuna and user_path(job.config.export_optuna, "--export-optuna")
+        if target:  # before anything is begun
+            from results.optuna_study import check_target
 
-        check_target(target, **_study(folder))
-    if console.is_terminal:
-        console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
-    for remark in job.provenance.get("remarks", ()):
-        console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
-    with lock(folder), Ledger.open(folder.ledger) as ledger, stages(console) as stage:
-        try:
-            job.work(job, folder, ledger, stage)
-        except (KeyboardInterrupt, SearchError) as stop:
-            with suppress(SearchError):  # what there is can be read; a second error would hide the first
-                publish(folder, ledger.outcomes)
-            raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
-        publish(folder, ledger.outcomes)
-        if target:
-            export(folder, ledger.outcomes, target)
+            check_target(target, **_study(folder))
+        if console.is_terminal:
+            console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+        for remark in job.provenance.get("remarks", ()):
+            console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
+        with Ledger.open(folder.ledger) as ledger, stages(console) as stage:
+            try:
+                job.work(job, folder, ledger, stage)
+            except (KeyboardInterrupt, SearchError) as stop:
+                with suppress(SearchError):  # what there is can be read; a second error would hide the first
+                    publish(folder, ledger.outcomes)
+                raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
+            publish(folder, ledger.outcomes)
+            if target:
+                export(folder, ledger.outcomes, target)
     return folder
 
 

@@ -26,6 +26,7 @@ from search.job import prepare_setting
 from search.options import parse_search, search_parser
 from search.parcel import pack, scorer
 from spaces.candidate import READINGS, Candidate
+from spaces.checksums import without_checksum
 from spaces.errors import SearchError
 from spaces.find import make_space
 from spaces.neurons.neuron import NEURONS
@@ -289,7 +290,7 @@ def test_a_damaged_finalist_is_made_anew(whole, tmp_path, damage, capsys):
 def test_a_damaged_config_is_one_line(whole, tmp_path, change, capsys):
     out = tmp_path / "run"
     shutil.copytree(whole, out)
-    config = json.loads((out / "config.json").read_text())
+    config = without_checksum(json.loads((out / "config.json").read_text()))
     config["config"] = None if change["config"] is None else config["config"] | change["config"]
     (out / "config.json").write_text(json.dumps(config))
     for verb in ("resume", "report"):

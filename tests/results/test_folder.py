@@ -11,6 +11,7 @@ import pytest
 
 from results.folder import (
     RunFolder,
+    claimed,
     create_or_open,
     default_path,
     flatten,
@@ -18,6 +19,7 @@ from results.folder import (
     match_hash,
     open_existing,
 )
+from spaces.checksums import CHECKSUM, with_checksum
 from spaces.errors import RunError
 from spaces.files import write_atomic
 
@@ -42,7 +44,7 @@ def test_a_new_or_empty_folder_becomes_a_run_and_is_opened_again(tmp_path):
     assert create_or_open(folder.path, config=CONFIG | {"versions": {"torch": "3"}}) == folder
     assert open_existing(folder.path) == folder
     assert folder.config.read_bytes() == before
-    assert folder.read_config() == config
+    assert with_checksum(folder.read_config()) == config
 
 
 def test_another_configuration_is_refused_naming_what_differs(tmp_path):
@@ -98,9 +100,44 @@ def test_a_run_killed_while_it_was_made_can_be_made_again(tmp_path):
     assert create_or_open(tmp_path, config=CONFIG).config.exists()
 
 
+def test_a_configuration_without_a_checksum_is_of_an_older_version_and_read(tmp_path):
+    folder = create_or_open(tmp_path, config=CONFIG)
+    kept = folder.read_config()
+    folder.config.write_text(json.dumps(kept))
+    assert CHECKSUM not in folder.config.read_text()
+    assert folder.read_config() == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("match", []),
+        ("hash", 1),
+        ("config", None),
+        ("created", 7),
+        ("space", "autosnn"),
+        ("space", {"blanks": "abc"}),
+        ("space", {"blanks": [1]}),
+        ("space", {"distributions": [1]}),
+        ("task", []),
+        ("sampler", {}),
+        ("versions", "2"),
+        ("machine", 3),
+    ],
+)
+def test_a_field_of_another_type_is_named(tmp_path, name, value):
+    folder = create_or_open(tmp_path, config=CONFIG)
+    folder.config.write_text(json.dumps(folder.read_config() | {name: value}))
+    with pytest.raises(RunError, match=r"is damaged or was edited \(field '\w+' is .*must be"):
+        open_existing(tmp_path)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        lambda text: text.replace('"torch": "2"', '"torch": "3"'),
+        lambda text: text.replace('"hash"', '"hash": 1, "hash"'),
+        lambda text: text.replace('"versions": {', '"versions": {"deep": ' + "[" * 90 + "]" * 90 + ", "),
         lambda text: text[:40],
         lambda text: "",
         lambda text: "[]",
@@ -170,6 +207,21 @@ def test_a_broken_side_file_does_not_matter(tmp_path):
         (tmp_path / "lock.json").write_text("[]")
         with pytest.raises(RunError, match="pid unknown"), lock(folder):
             pass
+
+
+def test_what_has_begun_elsewhere_is_not_begun_here(tmp_path):
+    with lock(RunFolder(tmp_path)), pytest.raises(RunError, match="is locked"), claimed(tmp_path, config=CONFIG):
+        pass
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock"]
+    with claimed(tmp_path, config=CONFIG, warm_start=b"x") as folder:
+        assert folder.read_config()["match"]["seed"] == 0
+        with pytest.raises(RunError, match=f"locked by a living process .pid {os.getpid()}"), lock(folder):
+            pass
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").touch()
+    with pytest.raises(RunError, match="is not a run"), claimed(tmp_path / "b", config=CONFIG):
+        pass
+    assert [entry.name for entry in (tmp_path / "b").iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("content", [b"\x00\xff", "größer", "lone \ud800"])

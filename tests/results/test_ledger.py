@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from results.ledger import Ledger, Outcome, read, record
 from spaces.candidate import METRICS, Candidate, Score, is_taken
+from spaces.checksums import CHECKSUM, with_checksum
 from spaces.errors import LedgerError
 
 ROOT = Path(__file__).parents[2]
@@ -75,10 +77,10 @@ def test_a_line_is_flat_and_readable(tmp_path):
         ledger.append(outcome(0))
         ledger.append(outcome(1, state="failed", error="boom", traceback="Traceback\n  boom"))
     first, second = (json.loads(line) for line in path.read_text().splitlines())
-    assert list(first) == ["number", "batch", "state", "fidelity", *METRICS, "seconds", "error", "param"]
+    assert list(first) == ["number", "batch", "state", "fidelity", *METRICS, "seconds", "error", "param", "crc32"]
     assert first["param"] == {"slot1": "SCB_k3", "decay": 1 / 3, "T": 4, "bias": True}
     assert second["traceback"] == "Traceback\n  boom"
-    assert record(outcome(0)) == first
+    assert with_checksum(record(outcome(0))) == first
 
 
 def test_further_columns_stand_in_a_line_only_where_there_are_any(tmp_path):
@@ -181,6 +183,34 @@ def test_a_bad_last_line_with_a_newline_is_corrupt_not_torn(tmp_path):
         read(path)
 
 
+def test_a_line_of_an_older_version_has_no_checksum_and_may_stand_beside_those_that_have(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    old = [json.dumps(record(outcome(n)), separators=(",", ":")) + "\n" for n in range(2)]
+    path.write_text("".join(old))
+    with Ledger.open(path) as ledger:
+        ledger.append(outcome(2))
+    assert read(path)[0] == [outcome(n) for n in range(3)]
+    assert [CHECKSUM in json.loads(line) for line in path.read_text().splitlines()] == [False, False, True]
+
+
+def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path):
+    """Every bit of a line, its end included; and what is left before it is whole."""
+    path = tmp_path / "ledger.jsonl"
+    whole = written(path, 2)
+    data, noticed = path.read_bytes(), 0
+    start = data.index(b"\n") + 1
+    for place in range(start, len(data)):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            with suppress(LedgerError):
+                assert read(path)[0] == whole
+                continue
+            noticed += 1
+    assert noticed > 7.5 * (len(data) - start)
+
+
 def valid_bytes():
     lines = [
         json.dumps(record(outcome(n, error="ß" if n == 3 else "", accuracy=n / 9)), ensure_ascii=False)
@@ -278,6 +308,21 @@ def test_a_ledger_that_is_no_regular_file_is_refused(tmp_path):
         read(Path(os.devnull))
     with pytest.raises(LedgerError, match="not a regular file"):
         Ledger.open(tmp_path)
+
+
+def test_a_link_to_nothing_is_no_empty_ledger(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    path.symlink_to(tmp_path / "gone.jsonl")
+    for attempt in (read, Ledger.open):
+        with pytest.raises(LedgerError, match="link to what is not there"):
+            attempt(path)
+    loop = tmp_path / "loop.jsonl"
+    loop.symlink_to(loop)
+    with pytest.raises(LedgerError, match="symbolic links"):
+        read(loop)
+    assert not (tmp_path / "gone.jsonl").exists()
+    whole = written(tmp_path / "gone.jsonl")
+    assert read(path)[0] == whole  # a link to a ledger is one
 
 
 def test_a_ledger_in_a_folder_that_is_gone_names_path_and_way_out(tmp_path):

@@ -13,9 +13,10 @@ import pytest
 
 import launch
 from evaluators.table import read_table
-from results.folder import match_hash
+from results.folder import RunFolder, lock, match_hash
 from results.report.gather import gather
 from spaces.candidate import Candidate
+from spaces.checksums import without_checksum
 from spaces.errors import OptionError
 from spaces.spikenas_bench import BLANKS, spikenas_bench
 
@@ -71,6 +72,42 @@ def error_of(capsys, args):
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     return captured.err
+
+
+def test_a_search_that_another_process_has_begun_leaves_its_configuration(table, tmp_path, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    with lock(RunFolder(out)):
+        assert "locked by a living process" in error_of(capsys, [*options(table), "--out", str(out)])
+        assert not (out / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.unlink(), "is gone or empty"),
+        (lambda path: path.write_bytes(b""), "is gone or empty"),
+        (lambda path: (path.unlink(), path.symlink_to("nowhere")), "link to what is not there"),
+        (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
+    ],
+)
+def test_a_ledger_that_is_gone_leaves_the_tables_as_they_are(whole, tmp_path, capsys, damage, words):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    damage(run / "ledger.jsonl")
+    before = {name: (run / name).read_bytes() for name in ("candidates.csv", "pareto.csv", "report.html")}
+    assert words in error_of(capsys, ["report", str(run)])
+    assert before == {name: (run / name).read_bytes() for name in before}
+
+
+def test_a_ledger_that_was_removed_is_made_anew(whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / "ledger.jsonl").unlink()
+    assert launch.main(["resume", str(run)]) == 0
+    assert [r | {"seconds": ""} for r in cells(run / "candidates.csv")] == [
+        r | {"seconds": ""} for r in cells(whole / "candidates.csv")
+    ]
 
 
 def test_all_of_a_table_is_found_as_it_stands_there(table, tmp_path, capsys):
@@ -197,7 +234,7 @@ def test_a_table_that_moved_is_taken_and_one_that_changed_is_not(whole, table, t
 def test_a_run_from_before_an_option_was_there_is_resumed_at_its_default(whole, table, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(whole, out)
-    stored = json.loads((out / "config.json").read_text())
+    stored = without_checksum(json.loads((out / "config.json").read_text()))
     for part in ("match", "config"):
         del stored[part]["event_frames"]
     (out / "config.json").write_text(json.dumps(stored | {"hash": match_hash(stored["match"])}))
@@ -211,7 +248,7 @@ def test_a_run_from_before_an_option_was_there_is_resumed_at_its_default(whole, 
 def test_a_run_by_a_supernet_takes_no_table(whole, table, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(whole, out)
-    stored = json.loads((out / "config.json").read_text())
+    stored = without_checksum(json.loads((out / "config.json").read_text()))
     stored["config"] |= {"table": None, "table_blanks": []}
     (out / "config.json").write_text(json.dumps(stored))
     assert "drop --table" in error_of(capsys, ["resume", str(out), "--table", str(table)])
