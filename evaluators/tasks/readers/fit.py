@@ -44,7 +44,7 @@ class Fit:
         scale = min(self.width / image.width, self.height / image.height)
         inner = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), filtered)
         canvas = Image.new(image.mode, size, "white")
-        canvas.paste(inner, ((self.width - inner.width) // 2, (self.height - inner.height) // 2))
+        canvas.paste(inner, (round((self.width - inner.width) / 2), round((self.height - inner.height) / 2)))
         return canvas
 
     def __str__(self) -> str:

@@ -131,7 +131,8 @@ def _opened(file: Path) -> Iterator["Image"]:
 
     kind = image_endings().get(file.suffix.lower())
     formats = [name for name in (*FORMATS, *((kind,) if kind in BY_ENDING else ())) if name in Image.OPEN]
-    with reading(file, "an image"), Image.open(file, formats=formats) as image:
+    # not by its path: Pillow 11 to 13 then map an uncompressed TIFF of orientation 5 to 8 with the wrong length of rows
+    with reading(file, "an image"), file.open("rb") as data, Image.open(data, formats=formats) as image:
         yield image
 
 

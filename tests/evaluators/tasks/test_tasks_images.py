@@ -1,26 +1,43 @@
-"""What becomes of each kind of image file: ``python -m tests.evaluators.tasks.test_tasks_images`` prints the table of
-docs/images.md, and the tests hold the reader to it and to Pillow's own rendering on white.
+"""What becomes of each kind of image file; the tests hold the reader to it and to Pillow's own rendering on white.
+
+``PYTHONPATH=. python tests/evaluators/tasks/test_tasks_images.py`` prints the table of docs/images.md.
 """
 
 import io
+import json
 import os
+import re
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, features
 
+import launch
+from evaluators.tasks.build import build_task
 from evaluators.tasks.readers.events import Framing
+from evaluators.tasks.readers.fit import parse_fit
 from evaluators.tasks.readers.folder import read_folder
+from evaluators.tasks.readers.raw import RawData
 from spaces.errors import TaskError
 
 DOCS = Path(__file__).parents[3] / "docs" / "images.md"
 HEIGHT, WIDTH = 16, 24
 ORIENTATION = 0x0112
+EXAMPLES = int(os.environ.get("EXAMPLES", "40"))  # 2000 were tried by hand
+BRIEF = (
+    *("--space", "autosnn", "--width", "2", "--timesteps", "1", "--no-compile", "--threads", "1"),
+    *("--batch-size", "2", "--supernet-epochs", "1", "--time-schedule", "full"),
+    *("--candidates", "1", "--finalists", "0", "--sampler", "random"),
+)
 
 
 def drawn(mode="RGB", size=(WIDTH, HEIGHT), seed=0):
@@ -227,6 +244,7 @@ KINDS = {
     "BMP, 1 bit": saved("BMP", ".bmp", "grey", "1"),
     "BMP without its file header (DIB)": saved("DIB", ".dib", "RGB"),
     "TIFF": saved("TIFF", ".tif", "RGB"),
+    "TIFF, turned": saved("TIFF", ".tif", "RGB", "RGBA", tiffinfo={ORIENTATION: 6}),
     "TIFF, LZW, turned": saved("TIFF", ".tiff", "RGB", compression="tiff_lzw", tiffinfo={ORIENTATION: 5}),
     "TIFF, 1 bit": saved("TIFF", ".tif", "grey", "1"),
     "TIFF, grey with alpha": saved("TIFF", ".tif", "grey", "LA"),
@@ -343,6 +361,141 @@ def table():
 def test_the_table_in_the_documentation():
     assert table() in DOCS.read_text()
     assert len(KINDS) > 40
+
+
+FORMS = {  # what Pillow writes without loss of a mode, or reads the same way twice
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "JPEG": ("L", "RGB", "CMYK"),
+    "WEBP": ("RGB", "RGBA"),
+    "GIF": ("P",),
+    "TIFF": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "LAB", "I", "F"),
+    "BMP": ("1", "L", "RGB"),
+    "PPM": ("1", "L", "RGB", "I", "F"),
+    "TGA": ("L", "LA", "RGB", "RGBA"),
+    "QOI": ("RGB", "RGBA"),
+    "PCX": ("L", "RGB"),
+    "SGI": ("L", "RGB", "RGBA"),
+} | ({"JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16")} if features.check("jpg_2000") else {})
+ENDINGS = {form: [end for end, name in Image.registered_extensions().items() if name == form] for form in FORMS}
+SOUND = {form: [mode for mode in modes if mode not in ("LAB", "I", "F")] for form, modes in FORMS.items()}
+
+
+@st.composite
+def images(draw, size, sound=True):
+    """Bytes and ending of an image of this size, upright."""
+    form = draw(st.sampled_from(sorted(FORMS)))
+    mode = draw(st.sampled_from((SOUND if sound else FORMS)[form]))
+    turn = draw(st.integers(1, 8)) if form in ("PNG", "JPEG", "WEBP", "TIFF") else 1
+    image = drawn(mode, size[::-1] if turn > 4 else size, draw(st.integers(0, 99)))
+    options = {"lossless": True} if form == "WEBP" else {}
+    if turn > 1:
+        options |= {"tiffinfo": {ORIENTATION: turn}} if form == "TIFF" else {"exif": exif(turn)}
+    if form in ("PNG", "GIF") and mode in ("L", "P", "RGB") and draw(st.booleans()):
+        key = np.asarray(image)[0, 0].tolist()
+        options["transparency"] = tuple(key) if mode == "RGB" else key
+    ending = draw(st.sampled_from(sorted(ENDINGS[form])))
+    return encoded(image, form, **options), ending.upper() if draw(st.booleans()) else ending
+
+
+sizes = st.tuples(st.integers(8, 40), st.integers(8, 40))
+fits = st.none() | st.tuples(st.sampled_from(["8", "12x9", "8x40"]), st.sampled_from(["crop", "pad", "stretch"]))
+
+
+@st.composite
+def folders(draw):
+    """Six images of a folder, train/cat, train/cat, train/dog, train/dog, test/cat, test/dog, and how to fit them."""
+    fit = draw(fits)
+    odd = draw(st.sampled_from(["none"] * 5 + ["mode", "size", "cut", "text"]))
+    size = draw(sizes)
+    found = [draw(images(size if fit is None else draw(sizes))) for _ in range(6)]
+    number = draw(st.integers(0, 5))
+    if odd in ("mode", "size"):
+        found[number] = draw(images(draw(sizes) if odd == "size" else size, sound=odd == "size"))
+    elif odd in ("cut", "text"):
+        data, ending = found[number]
+        cut = data[: int(len(data) * draw(st.floats(0, 1)))]
+        found[number] = (cut if odd == "cut" else b"no image of any kind", ending)
+    return found, fit
+
+
+def write_folder(home, found):
+    paths = []
+    for number, (data, ending) in enumerate(found):
+        place = home / ("train" if number < 4 else "test") / ("cat", "cat", "dog", "dog", "cat", "dog")[number]
+        place.mkdir(parents=True, exist_ok=True)
+        paths.append(place / f"{number}{ending}")
+        paths[-1].write_bytes(data)
+    return paths
+
+
+def fitted(values, fit):
+    """As Pillow's ImageOps brings an image to a size."""
+    how = {"crop": ImageOps.fit, "pad": ImageOps.pad, "stretch": Image.Image.resize}[fit[1]]
+    height, width = (int(side) for side in (fit[0].split("x") * 2)[:2])
+    image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
+    options = {"color": "white"} if fit[1] == "pad" else {}
+    done = np.asarray(how(image, (width, height), Image.Resampling.BICUBIC, **options))
+    return done.reshape(height, width, -1)
+
+
+def foreseen(found, fit):
+    """Pixels [6, H, W, C] as Pillow has them, or the number of an image that is not to be read, or of another size."""
+    modes = []
+    for number, (data, _) in enumerate(found):
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                modes.append(image.mode)
+                image.load()
+        except Exception:
+            return number
+        if image.mode in ("LAB", "F") or (image.mode == "I" and image.format != "PPM"):
+            return number
+    mode = "L" if all(mode in ("1", "L", "LA", "I", "I;16") for mode in modes) else "RGB"
+    pixels = [rendered(data, mode) for data, _ in found]
+    if fit is not None:
+        pixels = [fitted(values, fit) for values in pixels]
+    for number, values in enumerate(pixels):
+        if values.shape != pixels[0].shape:
+            return number
+    return np.stack(pixels)
+
+
+@settings(max_examples=EXAMPLES)
+@given(folders())
+def test_any_folder_is_read_as_pillow_draws_it_or_a_file_is_named(case):
+    found, fit = case
+    expected = foreseen(found, fit)
+    with tempfile.TemporaryDirectory() as name:
+        paths = write_folder(Path(name), found)
+        if isinstance(expected, int):
+            with pytest.raises(TaskError) as caught:
+                read_folder(Path(name), Framing(frames=4), None if fit is None else parse_fit(*fit))
+            assert "\n" not in str(caught.value)
+            assert any(repr(str(path)) in str(caught.value) for path in paths)
+            return
+        raw = read_folder(Path(name), Framing(frames=4), None if fit is None else parse_fit(*fit))
+    np.testing.assert_array_equal(np.concatenate([raw.x_train, raw.x_test]), expected)
+    assert raw.y_train.tolist() == [0, 0, 1, 1]
+
+
+@settings(max_examples=max(1, EXAMPLES // 20), phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(folders())
+def test_any_folder_on_the_command_line(case):
+    found, fit = case
+    expected = foreseen(found, fit)
+    with tempfile.TemporaryDirectory() as name, redirect_stderr(io.StringIO()) as told, redirect_stdout(io.StringIO()):
+        write_folder(Path(name) / "images", found)
+        options = [] if fit is None else ["--image-size", fit[0], "--image-fit", fit[1]]
+        code = launch.main([*BRIEF, "--data", f"{name}/images", "--out", f"{name}/run", *options])
+        if isinstance(expected, int):
+            assert code == 2
+            assert re.fullmatch(r"error: .*\n", told.getvalue())
+            return
+        assert code == 0
+        stored = json.loads((Path(name) / "run" / "config.json").read_text())
+    labels = np.array([0, 0, 1, 1, 0, 1])
+    raw = RawData(x_train=expected[:4], y_train=labels[:4], x_test=expected[4:], y_test=labels[4:])
+    assert stored["match"]["data_sha256"] == build_task(raw, name="expected").provenance["sha256"]
 
 
 if __name__ == "__main__":
