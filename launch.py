@@ -3,6 +3,7 @@
 Nothing heavy is imported until a verb runs, so that help answers at once.
 """
 
+import argparse
 import logging
 import os
 import shlex
@@ -13,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.options import DESCRIPTION, EXAMPLES, WORKERS, Parser, parse_search, parse_sweep, search_parser
+from search.needs import check_effect
+from search.options import DESCRIPTION, EXAMPLES, WORKERS, parse_search, parse_sweep, search_parser
+from search.parser import Parser, UnknownOption, parts
 from spaces.errors import OptionError, SearchError, unknown
 from spaces.paths import user_path
-
-VERBS = ("search", "sweep", "resume", "prune", "report", "spaces")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -51,39 +52,45 @@ def _dispatch(args: list[str]) -> int:
     verb, rest = ("search", args) if args[0].startswith("-") else (args[0], args[1:])
     if verb not in VERBS:
         raise OptionError(unknown("verb", verb, VERBS))
-    if verb == "search":
-        return _search(rest)
-    if verb == "sweep":
-        return _sweep(rest)
-    parser = Parser(prog=f"launch.py {verb}", allow_abbrev=False, description=ABOUT[verb])
-    if verb == "prune":
-        return _prune(parser, rest)
-    if verb == "resume":
-        return _resume(resume_options(parser, rest))
-    parser.add_argument("name", nargs="?" if verb == "spaces" else None, metavar="NAME" if verb == "spaces" else "RUN")
+    try:
+        return VERBS[verb](rest)
+    except UnknownOption as error:
+        others = {option: f"launch.py {one}" for one in reversed(VERBS) for option in parser_of(one).options}
+        raise UnknownOption(error.name, error.parser, others) from None
+
+
+def parser_of(verb: str) -> Parser:
+    """The options of a verb."""
+    if verb in ("search", "sweep"):
+        return search_parser(sweep=verb == "sweep")
+    parser = Parser(
+        prog=f"launch.py {verb}", allow_abbrev=False, description=ABOUT[verb], argument_default=argparse.SUPPRESS
+    )
     if verb == "spaces":
-        return _spaces(parser.parse_args(rest).name)
-    parser.add_argument("--export-optuna", metavar="FILE", help="write Optuna studies into this SQLite file, too")
-    found = parser.parse_args(rest)
-    return _report(found.name, found.export_optuna)
-
-
-def resume_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
-    """The run to resume, under ``name``, and where its data and machine are now."""
+        parser.add_argument("name", nargs="?", default=None, metavar="NAME")
+        return parser
     parser.add_argument("name", metavar="RUN")
+    if verb == "report":
+        parser.add_argument("--export-optuna", metavar="FILE", help="write Optuna studies into this SQLite file, too")
+    if verb == "resume":
+        _resume_options(parser)
+    if verb == "prune":
+        _prune_options(parser)
+    return parser
+
+
+def _resume_options(parser: Parser) -> None:
+    """Where data and machine of a run to resume are now."""
     parser.add_argument("--data", metavar="PATH", help="where the run's own data file or folder is now")
     parser.add_argument("--table", metavar="PATH", help="where the run's own table is now")
     parser.add_argument("--data-dir", metavar="DIR", help="where the run's public data set is now")
-    parser.add_argument(
-        "--download", action="store_true", default=None, help="download the data set if it is not there"
-    )
-    parser.add_argument("--no-verify", dest="verify", action="store_false", default=None, help="do not check checksums")
+    parser.add_argument("--download", action="store_true", help="download the data set if it is not there")
+    parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not check checksums")
     parser.add_argument("--export-optuna", metavar="FILE", help="write Optuna studies into this SQLite file at the end")
     parser.add_argument("--device", metavar="NAME", help="go on on this device")
     parser.add_argument("--threads", type=int, metavar="N", help="go on with this many CPU threads")
     for name, kind in WORKERS.items():
         parser.add_argument("--" + name.replace("_", "-"), type=kind, metavar="X", help="as in search")
-    return {name: value for name, value in vars(parser.parse_args(args)).items() if value is not None}
 
 
 ABOUT = {
@@ -121,7 +128,8 @@ def _sweep(args: list[str]) -> int:
     return _carry_out_all(lambda console: run_grid(config, *grid, console=console))
 
 
-def _resume(options: dict[str, Any]) -> int:
+def _resume(args: list[str]) -> int:
+    options = vars(parser_of("resume").parse_args(args))
     from search.grid import is_grid, resume_grid
     from search.run import resume
 
@@ -131,9 +139,8 @@ def _resume(options: dict[str, Any]) -> int:
     return _carry_out(lambda console: resume(run, options, console=console))
 
 
-def prune_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
-    """The tickets to make: given fields of a Wish, ``name``, ``candidate``, and where data and machine are."""
-    parser.add_argument("name", metavar="RUN")
+def _prune_options(parser: Parser) -> None:
+    """Which tickets to make, and where data and machine are."""
     add = parser.add_argument
     add("--candidate", type=int, metavar="N", help="only the finalist of this number (default: all of them)")
     add(
@@ -169,22 +176,21 @@ def prune_options(parser: Parser, args: Sequence[str]) -> dict[str, Any]:
     add("--data-dir", metavar="DIR", help="where the run's public data set is now")
     add("--device", metavar="NAME", help="cpu, cuda, ... (default: the run's)")
     add("--threads", type=int, metavar="N", help="CPU threads (default: the run's)")
-    found = {name: value for name, value in vars(parser.parse_args(args)).items() if value is not None}
-    if "spare" in found:
-        found["spare"] = tuple(part.strip() for part in found["spare"].split(",") if part.strip())
-    return found
 
 
-def _prune(parser: Parser, args: Sequence[str]) -> int:
-    options = prune_options(parser, args)
+def _prune(args: list[str]) -> int:
+    options = vars(parser_of("prune").parse_args(args))
     from search.tickets import prune_run
-    from search.wish import Wish, parse_sparsities
+    from search.wish import NEEDS, Wish, parse_sparsities
 
     run, number = user_path(options.pop("name"), "run"), options.pop("candidate", None)
     where = {name: options.pop(name) for name in ("data", "data_dir", "device", "threads") if name in options}
     if "sparsity" in options:
         options["sparsities"] = parse_sparsities(options.pop("sparsity"))
+    if "spare" in options:
+        options["spare"] = parts("--spare", options["spare"])
     wish = Wish(**options)
+    check_effect([wish], options, NEEDS)
 
     def say(made: tuple[Any, list[Path]]) -> str:
         from search.summary import summary_of_tickets
@@ -224,20 +230,31 @@ def _carry_out_all(jobs, say=None, again: str = "") -> int:  # noqa: ANN001
     return 0
 
 
-def _report(name: str, export_optuna: str | None) -> int:
+def _report(args: list[str]) -> int:
+    found = parser_of("report").parse_args(args)
     from search.run import refresh
 
-    folder = refresh(user_path(name, "run"), export_optuna)
+    folder = refresh(user_path(found.name, "run"), getattr(found, "export_optuna", None))
     print(folder.report)
     return 0
 
 
-def _spaces(name: str | None) -> int:
+def _spaces(args: list[str]) -> int:
+    name = parser_of("spaces").parse_args(args).name
     from search.summary import describe_space, list_spaces
 
     print(describe_space(name) if name else list_spaces())
     return 0
 
+
+VERBS = {
+    "search": _search,
+    "sweep": _sweep,
+    "resume": _resume,
+    "prune": _prune,
+    "report": _report,
+    "spaces": _spaces,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

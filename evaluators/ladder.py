@@ -9,10 +9,12 @@ more goes on to its next rung and costs the rest of the way (freeze-thaw: Swersk
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from spaces.candidate import Frozen, Score
 from spaces.errors import OptionError
 
+FINEST = 1e-6  # share that a rung costs at least: less is no price
 COST = "evaluations"  # column of a score on a ladder: what it cost, in full evaluations
 
 
@@ -36,8 +38,8 @@ def parse_ladder(texts: Sequence[str], figures: Sequence[str]) -> tuple[Rung, ..
     """Rungs from ``SHARE:FIGURE=COLUMN`` texts, lowest first; texts of one share make one rung.
 
     Raises:
-        OptionError: a text is spelled otherwise, a share is not between 0 and 1, or a figure is none of ``figures`` or
-            has no column at one of the rungs.
+        OptionError: a text is spelled otherwise, a share is not between 0 and 1 or nearly another's, or a figure has no
+            column at one of the rungs or is none of ``figures``.
     """
     found: dict[float, dict[str, str]] = {}
     for text in texts:
@@ -47,10 +49,10 @@ def parse_ladder(texts: Sequence[str], figures: Sequence[str]) -> tuple[Rung, ..
             share = float(number)
         except ValueError:
             share = math.nan
-        if not 0 < share < 1 or not column:
+        if not FINEST <= share <= 1 - FINEST or not column:
             raise OptionError(
                 f"--fidelities {text!r}: write SHARE:OBJECTIVE=COLUMN, e.g. 0.2:val_acc=val_acc_ep20 where a fifth of "
-                "the cost of a network shows the column val_acc_ep20"
+                f"the cost of a network shows the column val_acc_ep20; a share is from {FINEST:g} to below 1"
             )
         if figure not in figures:
             raise OptionError(f"--fidelities {text!r}: {figure!r} is no objective; give one of {', '.join(figures)}")
@@ -60,7 +62,13 @@ def parse_ladder(texts: Sequence[str], figures: Sequence[str]) -> tuple[Rung, ..
     for share, readings in found.items():
         if missing := sorted(named - set(readings)):
             raise OptionError(f"--fidelities: {missing[0]!r} has no column at {share:g}: give it one at every share")
-    return tuple(Rung(share=share, readings=Frozen(found[share])) for share in sorted(found))
+    shares = sorted(found)
+    for lower, upper in pairwise(shares):
+        if upper - lower < FINEST:
+            raise OptionError(
+                f"--fidelities: shares {lower:.15g} and {upper:.15g} are nearly the same: give one of them"
+            )
+    return tuple(Rung(share=share, readings=Frozen(found[share])) for share in shares)
 
 
 def price(ladder: Ladder, passed: int) -> float:

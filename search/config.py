@@ -1,7 +1,6 @@
 """Config: the whole experiment as one frozen, JSON-able dataclass. Nothing heavy is imported here."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args, get_origin
 
@@ -122,84 +121,13 @@ class Config:
         for field in fields(self):
             if not _fits(getattr(self, field.name), field.type):
                 raise TypeError(f"{field.name} is {getattr(self, field.name)!r}")
-        for name, (lowest, highest) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not lowest <= value <= highest:
-                shown = value if abs(value) < 10**30 else f"of {len(str(value))} digits"
-                raise OptionError(f"{flag(name)} {shown} is out of range: give {lowest} to {highest}")
-        for name in POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{flag(name)} {value} is out of range: give a finite number above 0")
-        if not math.isfinite(self.spike_weight):
-            raise OptionError(f"--spike-weight {self.spike_weight} is out of range: give a finite number, e.g. -0.08")
-        if self.spike_weight != type(self).spike_weight and self.sampler != "evolution":
-            raise OptionError(
-                f"--spike-weight {self.spike_weight:g} is of evolution's fitness, which --sampler {self.sampler} does "
-                "not use: add --sampler evolution, or drop it"
-            )
+        check_ranges(self, RANGES)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise OptionError(f"{flag(name)}: {unknown('value', getattr(self, name), choices)}")
-        if self.path_rule == "sandwich" and self.paths < 2:
-            raise OptionError(
-                f"--path-rule sandwich runs the smallest and the largest path: give --paths 2 or more, not {self.paths}"
-            )
-        if self.threshold_balancing and not self.recalibration_samples:
-            raise OptionError(
-                "--threshold-balancing is done on the samples that BN statistics are renewed on: drop it, or "
-                "--recalibration-samples 0"
-            )
-        if self.few_shot is None and self.few_shot_epochs != type(self).few_shot_epochs:
-            raise OptionError(
-                f"--few-shot-epochs {self.few_shot_epochs} is of the supernets that --few-shot makes: add --few-shot "
-                "BLANK, or drop it"
-            )
-        if self.finalist_pool is not None and not 1 <= self.finalists <= self.finalist_pool:
-            raise OptionError(
-                f"--finalist-pool {self.finalist_pool} of which --finalists {self.finalists} are trained to the end: "
-                "give 1 finalist or more, and a pool of at least as many"
-            )
-        if (self.finalist_pool or 0) > self.finalists and self.finalist_epochs < 2:
-            raise OptionError(
-                f"--finalist-pool {self.finalist_pool} is thinned out during the training: give --finalist-epochs 2 or "
-                f"more, not {self.finalist_epochs}"
-            )
-        if self.fidelities and self.table is None:
-            raise OptionError("--fidelities names columns of a table: give its file with --table")
-        if self.fidelities and self.sampler not in LADDER_SAMPLERS:
-            raise OptionError(
-                f"--sampler {self.sampler} cannot tell what a part of an evaluation says of the whole: with "
-                f"--fidelities take {', '.join(LADDER_SAMPLERS)}"
-            )
-        if self.train_epochs is not None and self.table is not None:
-            raise OptionError("a sweep trains its candidates, a table has their scores: drop --table")
-        if self.proxy != "none" and self.train_epochs is None:
-            raise OptionError(f"--proxy {self.proxy} is of a sweep: run launch.py sweep, or drop it")
-        if self.train_epochs is not None and self.proxy != "supernet":
-            if self.finalist_weights == "inherited":
-                raise OptionError("--train-weights inherited are a supernet's: add --proxy supernet, or drop it")
-            for name in OF_A_SUPERNET:
-                if getattr(self, name) != getattr(type(self), name):
-                    raise OptionError(
-                        f"{flag(name)} {getattr(self, name)} is of a supernet, which a sweep has with --proxy supernet "
-                        "alone: add it, or drop this"
-                    )
-        if self.table is not None and self.floor != type(self).floor:
-            raise OptionError(
-                f"--floor {self.floor:g} is a share of the way from chance up, and a table does not say what a guess "
-                "scores: give a bound with --min COLUMN=X"
-            )
-        if self.table_blanks and self.table is None:
-            raise OptionError("--table-blanks names columns of a table: give its file with --table")
-        if self.table_blanks and self.space not in (None, "table"):
-            raise OptionError(f"--table-blanks makes a space of its own: drop it, or --space {self.space}")
-        if len(set(self.table_blanks)) < len(self.table_blanks):
-            raise OptionError(f"--table-blanks {','.join(self.table_blanks)}: name each column once")
-        if self.test_share is not None and not 0 < self.test_share < 1:
-            raise OptionError(f"--test-share {self.test_share} is out of range: give more than 0 and less than 1")
-        if self.image_size is None and self.image_fit != type(self).image_fit:
-            raise OptionError(f"--image-fit {self.image_fit} is of --image-size: add --image-size 32, or drop it")
+        for holds, said in (*_of_training(self), *_of_tables(self)):
+            if holds:
+                raise OptionError(said)
         if self.image_size is not None:
             parse_fit(self.image_size)
         parse_time_schedule(self.time_schedule)
@@ -207,6 +135,55 @@ class Config:
     def match(self) -> dict[str, Any]:
         """What a resume must agree with: everything that the results depend on."""
         return {name: value for name, value in to_json(self).items() if name not in NOT_MATCHED}
+
+
+def _of_training(config: Config) -> Iterable[tuple[bool, str]]:
+    """What cannot be trained together, and why."""
+    pool, finalists, epochs = config.finalist_pool, config.finalists, config.finalist_epochs
+    yield (
+        config.path_rule == "sandwich" and config.paths < 2,
+        f"--path-rule sandwich runs the smallest and the largest path: give --paths 2 or more, not {config.paths}",
+    )
+    yield (
+        pool is not None and not 1 <= finalists <= pool,
+        f"--finalist-pool {pool} of which --finalists {finalists} are trained to the end: give 1 finalist or more, and "
+        "a pool of at least as many",
+    )
+    yield (
+        (pool or 0) > finalists and epochs < 2,
+        f"--finalist-pool {pool} is thinned out during the training: give --finalist-epochs 2 or more, not {epochs}",
+    )
+    yield (
+        config.train_epochs is not None and config.proxy != "supernet" and config.finalist_weights == "inherited",
+        "--train-weights inherited are a supernet's: add --proxy supernet, or drop it",
+    )
+    yield (
+        bool(config.gpus_per_worker) and config.gpus_per_worker < RANGES["cpus_per_worker"][0],
+        f"--gpus-per-worker {config.gpus_per_worker} is out of range: give 0, or 0.0001 to 1024",
+    )
+    yield (
+        config.test_share is not None and not 0 < config.test_share < 1,
+        f"--test-share {config.test_share} is out of range: give more than 0 and less than 1",
+    )
+
+
+def _of_tables(config: Config) -> Iterable[tuple[bool, str]]:
+    """What a table does not go with, and why."""
+    blanks = config.table_blanks
+    yield (
+        bool(config.fidelities) and config.sampler not in LADDER_SAMPLERS,
+        f"--sampler {config.sampler} cannot tell what a part of an evaluation says of the whole: with --fidelities "
+        f"take {', '.join(LADDER_SAMPLERS)}",
+    )
+    yield (
+        config.train_epochs is not None and config.table is not None,
+        "a sweep trains its candidates, a table has their scores: drop --table",
+    )
+    yield (
+        bool(blanks) and config.space not in (None, "table"),
+        f"--table-blanks makes a space of its own: drop it, or --space {config.space}",
+    )
+    yield len(set(blanks)) < len(blanks), f"--table-blanks {','.join(blanks)}: name each column once"
 
 
 OF_A_SUPERNET = (
@@ -230,6 +207,14 @@ RANGES = {
     "val_samples": (1, 10**9),
     "seed": (0, 2**63 - 1),
     "floor": (0, 1),
+    "learning_rate": (1e-12, 1e6),
+    "logit_scale": (1e-6, 1e6),
+    "norm_scale": (1e-6, 1e6),
+    "head_gain": (1e-6, 1e6),
+    "spike_weight": (-10, 10),
+    "minutes": (1e-6, 1e7),
+    "cpus_per_worker": (1e-4, 1024),
+    "candidate_timeout": (1e-3, 1e9),
     "supernet_epochs": (1, 10**6),
     "few_shot_epochs": (1, 10**6),
     "supernets": (1, 64),
@@ -251,15 +236,6 @@ RANGES = {
     "train_parts": (1, 10**4),
     "train_epochs": (1, 10**6),
 }
-POSITIVE = (
-    "learning_rate",
-    "logit_scale",
-    "norm_scale",
-    "head_gain",
-    "minutes",
-    "cpus_per_worker",
-    "candidate_timeout",
-)
 CHOICES = {
     "runner": ("in-process", "ray", "tune"),
     "log": ("none", "tensorboard", "mlflow"),
@@ -273,6 +249,19 @@ CHOICES = {
     "finalist_weights": ("inherited", "fresh"),
     "proxy": ("none", "sahd", "naswot", "synflow", "supernet"),
 }
+
+
+def check_ranges(values: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raises OptionError where a number, if there is one, is not within its range; NaN is within none."""
+    for name, (lowest, highest) in ranges.items():
+        value = getattr(values, name)
+        if value is not None and not lowest <= value <= highest:
+            shown = value if abs(value) < 10**30 or isinstance(value, float) else f"of {len(str(value))} digits"
+            raise OptionError(f"{flag(name)} {shown} is out of range: give {_plain(lowest)} to {_plain(highest)}")
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
 def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401
@@ -297,7 +286,8 @@ def parse_time_schedule(text: str) -> tuple[tuple[int, float], ...]:
         pairs = tuple((int(t), float(share)) for t, share in (part.split(":") for part in text.split(",")))
     except ValueError:
         pairs = ()
-    if not pairs or any(t < 1 or not 0 < share < 1 for t, share in pairs) or sum(share for _, share in pairs) >= 1:
+    least = 1e-6
+    if not pairs or any(t < 1 or share < least for t, share in pairs) or not sum(share for _, share in pairs) < 1:
         raise OptionError(
             f"--time-schedule {text!r}: write full, or T:SHARE,... with T of at least 1 and shares that sum up to less "
             "than 1, e.g. 1:0.6,2:0.2: 60 % of the steps at T = 1, 20 % at 2, the rest at --timesteps"

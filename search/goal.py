@@ -13,6 +13,7 @@ from spaces.errors import OptionError, unknown
 
 SENSES = {name: 1 if name == "accuracy" else -1 for name in METRICS} | dict.fromkeys(READINGS, 1)
 WAYS = {"max": 1, "min": -1}
+LARGEST = 1e30  # of a bound or a reference point: volumes of some objectives stay finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +205,6 @@ def _number(option: str, name: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise OptionError(f"{option} {name}={text}: the number must be finite, e.g. {name}=100")
+    if not abs(number) <= LARGEST:  # NaN, too
+        raise OptionError(f"{option} {name}={text}: the number must be finite, at most {LARGEST:g}, e.g. {name}=100")
     return number

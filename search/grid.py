@@ -12,6 +12,7 @@ from rich.console import Console
 
 from results.folder import RunFolder, default_path, lock
 from search.config import Config, from_json, to_json
+from search.needs import check_effect, idle
 from search.run import resume, run_search, workers
 from spaces.checksums import read_json, write_json
 from spaces.errors import RunError
@@ -57,10 +58,12 @@ def run_grid(
 def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> Iterator[RunFolder]:
     """Goes on with the runs of a grid, and begins those that are not begun; see ``run_grid`` and ``run.resume``."""
     plan = {name: replace(one, **where) for name, one in read_plan(home).items()}
+    check_effect(list(plan.values()), where)
     with workers(next(iter(plan.values()))):
         for name, config in plan.items():
             if (home / name / "config.json").exists():
-                yield resume(home / name, where, console=console)
+                without = idle(config, where)  # what another run of the grid takes up
+                yield resume(home / name, {k: v for k, v in where.items() if k not in without}, console=console)
             else:
                 yield run_search(replace(config, out=str(home / name)), console=console)
 

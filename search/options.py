@@ -3,12 +3,15 @@
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import Any
 
-from search.config import CHOICES, Config, flag
+from search.config import CHOICES, Config
 from search.data_options import add_data_options
+from search.needs import check_effect
+from search.parser import Parser, parts
 from spaces import SPACES
-from spaces.errors import OptionError, unknown
+from spaces.errors import OptionError
 
 DESCRIPTION = """\
 Finds spiking neural networks with the best trade-offs between accuracy, spikes and energy: trains a supernet that
@@ -32,32 +35,6 @@ examples:
 
 `search` is the verb when none is given. `python launch.py search --help` lists every option.
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that raises OptionError, in one line and with the nearest name, instead of exiting."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **options)
-        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # argparse lacks exponents
-
-    def error(self, message: str) -> NoReturn:
-        """Raises what argparse found."""
-        raise OptionError(f"{message}; see {self.prog} --help")
-
-    def parse_args(
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        """As argparse, but an unknown option is answered with the nearest known one."""
-        found, rest = self.parse_known_args(args, namespace)
-        if rest:
-            options = sorted(option for option in self._option_string_actions if option.startswith("--"))
-            if rest[0].startswith("-"):
-                raise OptionError(
-                    unknown("option", rest[0].split("=")[0], options).split("; known")[0] + f"; see {self.prog} --help"
-                )
-            raise OptionError(f"unexpected argument {rest[0]!r}; see {self.prog} --help")
-        return found
 
 
 SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {
@@ -85,7 +62,7 @@ WORKERS = {
 SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
 NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
     *("table", "space", "data", "seed", "candidate_timeout", "train_workers"),
-    *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start"),
+    *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start", "prune", "sparsity"),
 )
 SWEEP_ABOUT = """\
 Trains every candidate alone, several at once, and shows the best trade-offs: figures are those of the networks
@@ -94,13 +71,14 @@ themselves, not of a supernet, at the cost of a training each. Candidates that f
 
 
 def search_parser(*, sweep: bool = False) -> Parser:
-    """Options of ``search``, or of ``sweep``; defaults are Config's, or SWEEP's."""
+    """Options of ``search``, or of ``sweep``; what is not given is not among the parsed values."""
     parser = Parser(
         prog="launch.py sweep" if sweep else "launch.py search",
         description=SWEEP_ABOUT if sweep else DESCRIPTION,
         epilog=None if sweep else EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
     )
     default = SWEEP if sweep else Config()
     if sweep:
@@ -109,18 +87,16 @@ def search_parser(*, sweep: bool = False) -> Parser:
         grid.add_argument("--data", nargs="+", default=["digits"], metavar="NAME", help="data sets, see search")
         grid.add_argument("--seeds", default="0", metavar="A,B,...", help="seeds, one run each (default: 0)")
         about = "passes over the training split, for each candidate"
-        grid.add_argument("--train-epochs", type=int, default=default.train_epochs, metavar="N", help=about)
+        grid.add_argument("--train-epochs", type=int, metavar="N", help=f"{about} (default: {default.train_epochs})")
         grid.add_argument(
             "--train-weights",
             dest="finalist_weights",
             choices=CHOICES["finalist_weights"],
-            default=default.finalist_weights,
             help="fresh, or inherited: each begins with the weights of the supernet that --proxy supernet trains, "
             "so that its first epochs tell more (default: fresh)",
         )
         grid.add_argument(
             "--proxy",
-            default=default.proxy,
             metavar="NAME",
             help="by which half of a batch is stopped before it is trained, in place of its accuracy: sahd, naswot or "
             "synflow, figures of the untrained network; or supernet, its accuracy with the weights of a supernet that "
@@ -137,7 +113,6 @@ def search_parser(*, sweep: bool = False) -> Parser:
         group.add_argument(
             "--" + name.replace("_", "-"),
             type=kind,
-            default=value,
             metavar=metavar or {int: "N", float: "X"}.get(kind, "NAME"),
             help=f"{about} (default: {shown})".replace("%", "%%"),
         )
@@ -164,7 +139,6 @@ def search_parser(*, sweep: bool = False) -> Parser:
     )
     (argparse.ArgumentParser() if sweep else table).add_argument(
         "--table-blanks",
-        default="",
         metavar="A,B,...",
         help="its columns that name a network: they are the space (default: the blanks of --space)",
     )
@@ -174,7 +148,6 @@ def search_parser(*, sweep: bool = False) -> Parser:
     goal = parser.add_argument_group("goal: what counts")
     goal.add_argument(
         "--objectives",
-        default=",".join(default.objectives),
         metavar="A,B,...",
         help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down); "
         "separability (up): how well a candidate's firing rates would tell a readout of their own the classes, and "
@@ -184,23 +157,19 @@ def search_parser(*, sweep: bool = False) -> Parser:
     )
     goal.add_argument(
         "--reference",
-        default="",
         metavar="A=X,B=Y,...",
         help="the worst that is of interest in each objective: the hypervolume is measured from there (default: none)",
     )
-    goal.add_argument(
+    (argparse.ArgumentParser() if sweep else goal).add_argument(
         "--fidelities",
-        default="",
         metavar="X:A=B,...",
         help="of a table: after a share X of its cost, a network shows column B for objective A, as 0.2:acc=acc_ep20; "
         "parts steer, what looks poor is given up, --candidates full evaluations are paid for (default: none)",
     )
     goal.add_argument(
-        "--max", action="append", default=[], metavar="COLUMN=X", help="only candidates with at most X; may be repeated"
+        "--max", action="append", metavar="COLUMN=X", help="only candidates with at most X; may be repeated"
     )
-    goal.add_argument(
-        "--min", action="append", default=[], metavar="COLUMN=X", help="only candidates with at least X; repeatable"
-    )
+    goal.add_argument("--min", action="append", metavar="COLUMN=X", help="only candidates with at least X; repeatable")
     add(
         goal,
         "floor",
@@ -379,9 +348,12 @@ def parse_search(args: Sequence[str]) -> Config:
     """The configuration that the arguments of ``search`` spell.
 
     Raises:
-        OptionError: an unknown option, or a value that breaks its rule.
+        OptionError: an unknown option, a value that breaks its rule, or an option without effect.
     """
-    return _config(vars(search_parser().parse_args(args)))
+    given = _given(search_parser().parse_args(args))
+    config = Config(**given)
+    check_effect([config], given)
+    return config
 
 
 def parse_sweep(args: Sequence[str]) -> tuple[Config, list[str], list[str], list[int]]:
@@ -390,31 +362,28 @@ def parse_sweep(args: Sequence[str]) -> tuple[Config, list[str], list[str], list
     Raises:
         OptionError: as ``parse_search``.
     """
-    found = vars(search_parser(sweep=True).parse_args(args))
-    seeds, grid = found.pop("seeds"), [list(dict.fromkeys(found.pop(name))) for name in ("space", "data")]
-    found.pop("table_blanks", None)
+    given = _given(search_parser(sweep=True).parse_args(args))
+    seeds, spaces, data = given.pop("seeds"), *(list(dict.fromkeys(given.pop(name))) for name in ("space", "data"))
     if not re.fullmatch(r"\d{1,19}(,\d{1,19})*", seeds, re.ASCII):
         raise OptionError(f"--seeds {seeds!r}: write numbers with commas, e.g. --seeds 0,1,2")
-    others = {name: getattr(SWEEP, name) for name in NOT_OF_A_SWEEP}
     numbers = list(dict.fromkeys(map(int, seeds.split(","))))
-    for number in numbers:
-        config = _config(others | {"table_blanks": ""} | found | {"seed": number})
-    return config, *grid, numbers
+    config = [replace(SWEEP, **given, seed=number) for number in numbers][-1]
+    check_effect([replace(config, data=name) for name in data], given)
+    return config, spaces, data, numbers
 
 
-def _config(found: dict[str, Any]) -> Config:
-    for option in ("max", "min"):
-        for text in found[option]:
+def _given(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The fields of Config that arguments give."""
+    given = vars(parsed)
+    constraints: list[str] = []
+    for option, sign in (("max", "<="), ("min", ">=")):
+        for text in given.pop(option, ()):
             if text.count("=") != 1:
                 raise OptionError(f"--{option} {text!r}: write --{option} COLUMN=NUMBER, e.g. --{option} energy_nj=500")
-    constraints = ["<=".join(text.rsplit("=", 1)) for text in found.pop("max")]
-    constraints += [">=".join(text.rsplit("=", 1)) for text in found.pop("min")]
-    default = Config()
-    idle = [name for name in WORKERS if name not in ("runner", "log") and found[name] != getattr(default, name)]
-    if found["runner"] == default.runner and idle and found["train_workers"] == 1:
-        raise OptionError(f"{flag(idle[0])} {found[idle[0]]} is for several workers: add --runner ray, or drop it")
-    if found["log"] != default.log and found["runner"] != "tune":
-        raise OptionError(f"--log {found['log']} is of trainings by Ray Tune: give --runner tune, too, or drop it")
-    for name in ("objectives", "reference", "fidelities", "table_blanks"):
-        found[name] = tuple(text.strip() for text in found[name].split(",") if text.strip())
-    return Config(constraints=tuple(constraints), **found)
+            constraints.append(text.replace("=", sign))
+    lists = {
+        name: parts(f"--{name}", given[name]) for name in ("objectives", "reference", "fidelities") if name in given
+    }
+    if "table_blanks" in given:
+        lists["table_blanks"] = parts("--table-blanks", given["table_blanks"])
+    return given | lists | ({"constraints": tuple(constraints)} if constraints else {})

@@ -28,6 +28,7 @@ from results.tickets import write_ticket_table
 from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
 from search.goal import Goal, parse_constraints, parse_objective
 from search.loop import Budget, Runner, search
+from search.needs import check_effect
 from search.progress import Stage, stages
 from search.samplers import SAMPLERS, Sampler
 from search.samplers.auto import AUTO, choose
@@ -116,7 +117,9 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     config = from_json(stored.get("config"))
     if config.table is None and "table" in where:
         raise RunError(f"run {str(folder.path)!r} has its scores from a supernet, not from a table: drop --table")
-    job = prepare(replace(config, out=str(folder.path), **where))
+    config = replace(config, out=str(folder.path), **where)
+    check_effect([config], where)
+    job = prepare(config)
     job = replace(job, earlier=read(folder.warm_start)[0])
     described = describe(job)
     check_data(folder, described["match"]["data_sha256"], job.data)

@@ -31,6 +31,7 @@ from results.tickets import ticket_name
 from search.config import Config, from_json
 from search.finalists import is_stored, layer_rows
 from search.job import config_space, held, load_config_task, make_device, make_setting
+from search.needs import check_effect
 from search.progress import Stage, stages
 from search.run import check_data, publish
 from search.wish import Wish
@@ -75,6 +76,7 @@ def prune_run(
     if config.table is not None:
         raise RunError(f"run {str(folder.path)!r} has its scores from a table, so there is no network to prune")
     config = replace(config, **where)
+    check_effect([config], where)
     config = replace(config, device=make_device(config.device))
     numbers = finalists_of(folder, number)
     space, config = config_space(config)

@@ -1,12 +1,13 @@
 """Wish: which lottery tickets to make of a finalist, and how, as the command line says it."""
 
-import math
 from dataclasses import dataclass
 
-from evaluators.pruning.masks import CHANNELS, Pruning, check_sparsity
+from evaluators.pruning.masks import CHANNELS, WEIGHTS, Pruning, check_sparsity
 from evaluators.pruning.methods import METHODS
 from evaluators.pruning.rules import WEIGHT_BITS
-from search.config import Config
+from search.config import Config, check_ranges
+from search.needs import Need
+from search.parser import parts
 from spaces.errors import OptionError, unknown
 
 STARTS = ("inherited", "fresh", "trained")
@@ -60,20 +61,44 @@ class Wish:
         elif not self.sparsities:
             object.__setattr__(self, "sparsities", (0.9,))
         object.__setattr__(self, "sparsities", tuple(sorted({check_sparsity(s) for s in self.sparsities})))
-        for name, low, high in (("epochs", 1, 10**6), ("rewind_epoch", 0, 10**6)):
-            if (value := getattr(self, name)) is not None and not low <= value <= high:
-                raise OptionError(f"--{name.replace('_', '-')} {value} is out of range: give {low} to {high}")
-        for name in ("weight_decay", "spike_penalty", "fading_rate"):
-            if not (math.isfinite(value := getattr(self, name)) and value >= 0):
-                raise OptionError(f"--{name.replace('_', '-')} {value} is out of range: give a finite number from 0 on")
-        if self.learning_rate is not None and not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise OptionError(f"--learning-rate {self.learning_rate} is out of range: give a finite number above 0")
+        check_ranges(self, RANGES)
+
+
+RANGES = {
+    "epochs": (1, 10**6),
+    "rewind_epoch": (0, 10**6),
+    "learning_rate": (1e-12, 1e6),
+    "weight_decay": (0, 1e3),
+    "spike_penalty": (0, 1e6),
+    "fading_rate": (0, 1e3),
+}
+NEEDS = (
+    Need(("fading_rate",), lambda wish: wish.method == "fading", "is of method fading", "add --method fading"),
+    Need(
+        ("rewind_epoch",),
+        lambda wish: wish.method in ("imp", "early-time"),
+        "is of rounds that go back to it, those of imp and early-time",
+        "take one of these as --method",
+    ),
+    Need(
+        ("budget",),
+        lambda wish: wish.method != "fading",
+        "shares out a sparsity, and what goes in method fading the firing rates decide",
+        "take another --method",
+    ),
+    Need(
+        ("budget", "floor"),
+        lambda wish: wish.pattern in (WEIGHTS, CHANNELS),
+        "shares out a sparsity, and --pattern N:M is the same in all layers",
+        "take --pattern weights or channels",
+    ),
+)
 
 
 def parse_sparsities(text: str) -> tuple[float, ...]:
     """``0.9`` or ``0.5,0.9``; raises OptionError for anything else."""
     try:
-        return tuple(check_sparsity(float(part)) for part in text.split(",") if part.strip())
+        return tuple(check_sparsity(float(part)) for part in parts("--sparsity", text))
     except ValueError as error:
         raise OptionError(f"--sparsity {text!r}: write shares of the weights, as 0.9 or 0.5,0.8,0.95") from error
 

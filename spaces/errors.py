@@ -1,6 +1,7 @@
 """The one tree of exceptions: every message names the value, the rule and the way out, in one line."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -32,13 +33,53 @@ class ClusterError(SearchError):
     """Workers cannot be had as asked: no cluster, another token, too few resources, other versions."""
 
 
-def unknown(what: str, value: object, known: Iterable[str]) -> str:
-    """One-line message for a name that is not among ``known``, with the nearest one if there is one.
+NEAR = 0.7  # share of letters that two names have in common, in order, from which they are called near
+SHOWN = 30  # names that are listed before the rest is counted
+
+
+def unknown(
+    what: str,
+    value: object,
+    known: Iterable[str],
+    *,
+    elsewhere: Mapping[str, str] | None = None,
+    meant: Mapping[str, str] | None = None,
+) -> str:
+    """One-line message for a name that is not among ``known``.
+
+    It proposes names that are near in letters, or that have the value as one of their words; or else says what there
+    is.
+
+    Args:
+        what: what the name is of.
+        value: the name.
+        known: the names there are.
+        elsewhere: names that are known in another place -> that place.
+        meant: words that people write -> the name here that means the same.
 
     >>> unknown("space", "autosn", ["autosnn", "snasnet"])
     "unknown space 'autosn' (did you mean 'autosnn'?); known: autosnn, snasnet"
+    >>> unknown("option", "--epochs", ["--few-shot-epochs", "--paths"])
+    "unknown option '--epochs' (did you mean '--few-shot-epochs'?); known: --few-shot-epochs, --paths"
+    >>> unknown("option", "--paths", ["--out"], elsewhere={"--paths": "search"})
+    "unknown option '--paths' (it is of search); known: --out"
     """
-    names = list(known)
-    near = get_close_matches(str(value), names, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {what} {str(value)!r}{hint}; known: {', '.join(names)}"
+    names, text, elsewhere = list(known), str(value), elsewhere or {}
+    hint = f" (it is of {elsewhere[text]})" if text in elsewhere else ""
+    if not hint and (near := near_names(text, names, meant or {})):
+        hint = f" (did you mean {' or '.join(map(repr, near))}?)"
+    if not hint and (near := near_names(text, elsewhere, {})):
+        hint = f" (did you mean {near[0]!r} of {elsewhere[near[0]]}?)"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"unknown {what} {text[:80]!r}{hint}; known: {', '.join(names[:SHOWN]) or 'none'}{more}"
+
+
+def near_names(text: str, names: Iterable[str], meant: Mapping[str, str]) -> list[str]:
+    """Of names, up to three that may have been meant: by meaning, or the nearest in letters, or with it as a word."""
+    names, bare = list(names), text.strip("-").lower()
+    if (said := meant.get(bare)) in names:
+        return [said]
+    plain = {name.strip("-").lower(): name for name in names}
+    if near := get_close_matches(bare, plain, n=1, cutoff=NEAR):
+        return [plain[near[0]]]
+    return [name for name in names if bare in re.split(r"[^a-z0-9]+", name.lower())][:3] if len(bare) > 2 else []

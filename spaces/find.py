@@ -32,6 +32,9 @@ def make_space(
         OptionError: no such space, or an option that it does not have.
         SpaceError: the file does not load, or what it makes is no space.
     """
+    if name.endswith((".py", ".py:")):
+        file = name.rstrip(":")
+        raise OptionError(f"--space {name}: a file may hold several spaces, so say which one: write {file}:NAME")
     factory = _from_file(name) if is_file(name) else lookup(SPACES, "space", name)
     if isinstance(factory, Space):
         known: dict[str, Any] = {}

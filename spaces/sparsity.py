@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spaces.network import Network
 
 SPARSITY = "sparsity"
+LEAST = 1e-6  # of the largest share: below, no network has so many weights that one of them goes
 
 
 def with_sparsity(space: Space, most: float) -> Space:
@@ -25,12 +26,12 @@ def with_sparsity(space: Space, most: float) -> Space:
     alone. What the space says of a candidate, such as that it joins nothing, it says of the dense one.
 
     Raises:
-        OptionError: ``most`` is not between 0 and 1, or the space has a blank of that name.
+        OptionError: ``most`` is not from LEAST to below 1, or the space has a blank of that name.
     """
-    if not 0 < most < 1:
+    if not LEAST <= most < 1:
         raise OptionError(
             f"--search-sparsity {most:g} is out of range: give the largest share of weights to prune, "
-            "above 0 and below 1, as 0.95"
+            f"from {LEAST:g} to below 1, as 0.95"
         )
     if SPARSITY in space.blanks:
         raise OptionError(f"space {space.name!r} has a blank {SPARSITY!r} of its own: drop --search-sparsity")

@@ -377,7 +377,7 @@ def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
         (["serch"], "unknown verb 'serch' (did you mean 'search'?)"),
         (["--space", "autosn"], "unknown space 'autosn' (did you mean 'autosnn'?)"),
         (["--sampler", "evolutoin"], "did you mean 'evolution'?"),
-        (["--sampler", "auto", "--spike-weight", "-0.5"], "add --sampler evolution, or drop it"),
+        (["--sampler", "auto", "--spike-weight", "-0.5"], "add --sampler evolution, or drop --spike-weight"),
         (["--data", "digitz"], "did you mean 'digits'?"),
         (["--data", "nowhere/at/all.npz"], "nowhere/at/all.npz"),
         (["--objectives", "acuracy"], "did you mean 'accuracy'?"),
@@ -404,8 +404,11 @@ def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
         (["--threads", "99999999999999999999"], "--threads"),
         (["--width", "99999999"], "--width 99999999 is out of range"),
         (["--few-shot", "slot9"], "unknown choice of space 'autosnn' 'slot9'"),
-        (["--few-shot-epochs", "3"], "add --few-shot BLANK, or drop it"),
-        (["--threshold-balancing", "--recalibration-samples", "0"], "drop it, or --recalibration-samples 0"),
+        (["--few-shot-epochs", "3"], "add --few-shot BLANK, or drop --few-shot-epochs"),
+        (
+            ["--threshold-balancing", "--recalibration-samples", "0"],
+            "give --recalibration-samples 1 or more, or drop --threshold-balancing",
+        ),
         (["--train-parts", "33"], "--train-parts 33: a batch has 32 samples, and each needs one; give at most 32"),
         (["--train-workers", "40"], "--train-workers 40: a batch has 32 samples"),
         (["--train-workers", "3", "--train-parts", "2"], "--train-workers 3: batches are in 2 parts"),
@@ -468,10 +471,10 @@ def test_help_names_every_option_and_choice(capsys):
 
 
 def test_configurations_survive_json():
-    config = parse_search(["--max", "spikes=9000", "--objectives", "accuracy,sops", "--minutes", "3", "--no-verify"])
+    config = parse_search(["--max", "spikes=9000", "--objectives", "accuracy,sops", "--minutes", "3", "--no-compile"])
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
     assert config.constraints == ("spikes<=9000",)
-    assert not config.verify
+    assert not config.compile
     assert parse_search([]) == Config()
 
 

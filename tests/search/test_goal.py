@@ -8,6 +8,7 @@ import pytest
 
 from search.config import Config
 from search.goal import Goal, make_goal, parse_constraints, parse_reference
+from search.needs import check_effect
 from spaces.candidate import Score
 from spaces.errors import OptionError
 
@@ -80,7 +81,7 @@ def test_no_floor_where_none_is_asked_for_or_it_says_nothing(changes):
 
 def test_a_table_has_no_floor():
     with pytest.raises(OptionError, match=r"--floor 0\.2 .* a table does not say what a guess scores: give a bound"):
-        Config(table="t.csv", floor=0.2)
+        check_effect([Config(table="t.csv", floor=0.2)], ["floor"])
 
 
 def test_objectives_may_be_spelled_and_must_be_where_no_metric_is_meant():

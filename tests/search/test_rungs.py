@@ -257,6 +257,8 @@ def test_what_is_ahead_is_the_model_without_it_joined_with_its_own_reading():
     [
         (["1.5:val=early"], "--fidelities '1.5:val=early': write SHARE:OBJECTIVE=COLUMN"),
         (["nan:val=early"], "write SHARE:OBJECTIVE=COLUMN"),
+        *(([f"{share}:val=early"], "a share is from 1e-06") for share in ("1e-300", "5e-324", "0.9999999999", "-0")),
+        (["0.5:val=early", "0.5000000001:val=later"], "shares 0.5 and 0.5000000001 are nearly the same: give one"),
         (["0.2:val"], "write SHARE:OBJECTIVE=COLUMN"),
         (["0.2:other=early"], "'other' is no objective; give one of val, work"),
         (["0.2:val=early", "0.2:val=later"], "'val' has two columns at 0.2"),

@@ -29,6 +29,7 @@ from search.finalists import Training
 from search.goal import Goal
 from search.job import prepare_setting
 from search.loop import Budget, search
+from search.needs import check_effect
 from search.samplers.random import sample
 from search.sweep import complete_only, room_of, trainer, with_supernet
 from spaces.candidate import Candidate, Score
@@ -278,7 +279,7 @@ def test_bad_input_is_one_line(args, words, capsys, tmp_path):
 
 def test_a_search_by_a_supernet_has_no_proxy():
     with pytest.raises(OptionError, match="--proxy sahd is of a sweep"):
-        Config(proxy="sahd")
+        check_effect([Config(proxy="sahd")], ["proxy"])
 
 
 def test_a_sweep_with_a_proxy_tells_how_each_ranked(data, tmp_path):

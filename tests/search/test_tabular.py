@@ -236,13 +236,13 @@ def test_a_run_from_before_an_option_was_there_is_resumed_at_its_default(whole, 
     shutil.copytree(whole, out)
     stored = without_checksum(json.loads((out / "config.json").read_text()))
     for part in ("match", "config"):
-        del stored[part]["event_frames"]
+        del stored[part]["minutes"]
     (out / "config.json").write_text(json.dumps(stored | {"hash": match_hash(stored["match"])}))
     again = [*options(table), "--out", str(out)]
     for args in (["resume", str(out)], ["report", str(out)], again):
         assert launch.main(args) == 0, args
     assert cells(out / "candidates.csv") == cells(whole / "candidates.csv")
-    assert "event_frames: run has" in error_of(capsys, [*again, "--event-frames", "count"])
+    assert "minutes: run has" in error_of(capsys, [*again, "--minutes", "9"])
 
 
 def test_a_run_by_a_supernet_takes_no_table(whole, table, tmp_path, capsys):
