@@ -46,4 +46,5 @@ def mean_score(scores: Sequence[Score]) -> Score:
             if score.state == state:
                 return replace(score, seconds=seconds)
     means = {name: fmean(getattr(score, name) for score in scores) for name in MEASURED}
-    return replace(first, **means, seconds=seconds)
+    columns = {name: fmean(score.columns[name] for score in scores) for name in first.columns}
+    return replace(first, **means, columns=columns, seconds=seconds)

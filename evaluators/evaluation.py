@@ -1,8 +1,9 @@
-"""Evaluation of one network on one split: accuracy, exact counts, whether it is silent; and its BN recalibration."""
+"""Evaluation of one network on one split: answers by class, exact counts, is it silent; and its BN recalibration."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -25,26 +26,44 @@ class Evaluation:
     """What a network did on a split.
 
     Attributes:
-        accuracy: share of correct answers, 0..1; the first of tied classes counts as the answer.
+        right: correct answers of each class, [classes]; the first of tied classes counts as the answer.
+        seen: samples of each class, [classes].
         counts: exact totals; empty where a readout is not finite.
         silent: no readout neuron fired for any sample.
         finite: no readout was NaN or infinite.
         readings: what its readout was given, see ``evaluators.readings``; None unless asked for.
     """
 
-    accuracy: float
+    right: tuple[int, ...]
+    seen: tuple[int, ...]
     counts: Counts
     silent: bool
     finite: bool
     readings: Readings | None = None
 
+    @property
+    def accuracy(self) -> float:
+        """Share of correct answers, 0..1."""
+        return sum(self.right) / sum(self.seen)
+
+    @property
+    def by_class(self) -> tuple[float | None, ...]:
+        """Share of correct answers of each class, its recall, [classes]; None of a class that does not occur."""
+        return tuple(right / seen if seen else None for right, seen in zip(self.right, self.seen, strict=True))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that occur, 0..1 (Brodersen et al., ICPR 2010): each counts alike."""
+        return fmean(recall for recall in self.by_class if recall is not None)
+
 
 class Answers:
-    """Right answers, silence and finiteness, summed up on the device without waiting for it."""
+    """Right answers by class, silence and finiteness, summed up on the device without waiting for it."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, classes: int) -> None:
         self.samples = 0
-        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._right = torch.zeros(classes, dtype=torch.int64, device=device)
+        self._seen = torch.zeros(classes, dtype=torch.int64, device=device)
         self._active = torch.zeros((), dtype=torch.bool, device=device)
         self._finite = torch.ones((), dtype=torch.bool, device=device)
 
@@ -52,14 +71,10 @@ class Answers:
         """Adds the readout [T, B, classes] of a batch with labels [B]."""
         rate = readout.mean(0)
         self.samples += len(labels)
-        self._correct += (rate.argmax(1) == labels).sum()
+        self._right.index_add_(0, labels, (rate.argmax(1) == labels).long())
+        self._seen.index_add_(0, labels, torch.ones_like(labels))
         self._active |= (rate != 0).any()
         self._finite &= rate.isfinite().all()
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers so far."""
-        return self._correct.item() / self.samples
 
     @property
     def finite(self) -> bool:
@@ -69,7 +84,8 @@ class Answers:
     def evaluation(self, layers: tuple[LayerCount, ...]) -> Evaluation:
         """The sum of it all, with what was counted meanwhile."""
         return Evaluation(
-            accuracy=self.accuracy,
+            right=tuple(self._right.tolist()),
+            seen=tuple(self._seen.tolist()),
             counts=Counts(samples=self.samples, layers=layers),
             silent=not self._active.item(),
             finite=self.finite,
@@ -89,7 +105,7 @@ def evaluate(
 ) -> Evaluation:
     """Runs a candidate's network over a split in inference mode; ``with_readings`` asks for its readings, too."""
     network.eval()
-    answers = Answers(device)
+    answers = Answers(device, task.spec.classes)
     with counting(network) as counter, reading(network, wanted=with_readings) as rates:
         for images, labels in batches(task, split, batch_size=evaluation_batch(device), device=device):
             answers.add(network(images), labels)

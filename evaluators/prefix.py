@@ -168,7 +168,7 @@ def evaluate_from(
             for x in given:
                 run(x, 0)
     network.eval()
-    answers = Answers(device)
+    answers = Answers(device, task.spec.classes)
     pauses = [len(split) / 8, len(split) / 4, len(split) / 2, len(split)]
     counted: dict[int, tuple[LayerCount, ...]] = {}  # samples seen -> counts of what is run here
     stream: Iterable[tuple[Tensor, Tensor]] = zip(map(unpack, known.validation), known.labels, strict=True)

@@ -29,8 +29,9 @@ from evaluators.counting import counting, leading
 from evaluators.evaluation import CALIBRATION_BATCH, Answers, calibration_batches, renewing_statistics
 from evaluators.few_shot import supernet_of
 from evaluators.pruning.masks import attach, one_shot
+from evaluators.scores import failure, score_of
 from evaluators.setting import Setting
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, failure, score_of, set_initial
+from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, set_initial
 from spaces.candidate import Candidate, Score
 from spaces.layers import Conv, Linear, Norm
 from spaces.neurons.neuron import Neuron
@@ -77,7 +78,7 @@ def score_by_proxies(setting: Setting, candidate: Candidate, *, supernet: nn.Mod
 @torch.no_grad()
 def _seen(setting: Setting, candidate: Candidate, network: nn.Module) -> tuple[Score, dict[str, float]]:
     """Counts, and both kernel proxies, on some images of the training split."""
-    answers, kernels = Answers(setting.device), Kernels()
+    answers, kernels = Answers(setting.device, setting.task.spec.classes), Kernels()
     images = calibration_batches(setting.task, samples=SAMPLES, seed=setting.seed, device=setting.device)
     with renewing_statistics(network), counting(network) as counter, kernels.of(network):
         for batch in images:

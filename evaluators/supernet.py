@@ -1,7 +1,6 @@
 """The supernet: every option of a space in one network, trained on one path a step; candidates are scored out of it."""
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -12,16 +11,17 @@ from torch import nn
 
 from evaluators.balance import add_rates, gathering, keep_rates
 from evaluators.checkpoint import Place
-from evaluators.energy import energy_nj
 from evaluators.ensemble import Ensemble, mean_score, member_seed, members
 from evaluators.evaluation import Evaluation, recalibrate
 from evaluators.few_shot import FewShot, key_of, supernet_of
 from evaluators.paths import PATH_RULES, sound, within
 from evaluators.precision import autocast
 from evaluators.prefix import Key, PrefixCache, evaluate_from
-from evaluators.pruning.masks import Pruning, attach, kept_of, one_shot
+from evaluators.pruning.masks import Pruning, attach, one_shot
 from evaluators.readings import Readings, measured, without_skips
+from evaluators.scores import failure, score_of
 from evaluators.setting import Recipe, Setting
+from evaluators.tasks.classes import class_sizes
 from evaluators.tasks.task import batch_count
 from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import ALONE, Workers, at_once
@@ -30,11 +30,10 @@ from spaces.errors import LedgerError, RunError
 from spaces.seeds import derive, numpy_generator, torch_generator
 from spaces.sparsity import asked_sparsity
 from spaces.timing import set_timesteps
-from spaces.weights import count_parameters, inherit, initialise
+from spaces.weights import inherit, initialise
 
 RATES_FROM = 64  # random candidates, whose mean rates thresholds are balanced to
 PRUNING = Pruning(floor=0.01)  # of candidates with a sparsity: the smallest of all layers go, no layer is emptied
-SILENT = "silent: no spike at the readout for any sample"
 
 # a full disk or memory says nothing about a candidate, which is to be scored again once there is room
 NOT_THE_CANDIDATES_FAULT = (RunError, LedgerError, OSError, MemoryError, torch.OutOfMemoryError)
@@ -220,7 +219,7 @@ def score_from_supernet(
     candidate: Candidate,
     *,
     cache: PrefixCache | None = None,
-    hopeless: Callable[[Score, int, int], str] | None = None,
+    hopeless: Callable[[Score, Sequence[int], Sequence[int]], str] | None = None,
 ) -> Score:
     """Score of a candidate on the validation split, with weights out of the supernet and its own BN statistics.
 
@@ -229,9 +228,9 @@ def score_from_supernet(
     A pure function of the supernet's weights and the candidate: what was scored before has no effect. A candidate that
     raises is a failed outcome with its traceback. A cache, of this supernet and setting alone, saves computing again
     what candidates have in common; the score is the same to the bit. ``hopeless`` is asked after an eighth, a quarter
-    and half of the samples, with the score on these, how many they are, and how many there are in all; a candidate for
-    which it gives a reason is ``pruned`` for it, with the score that it had. In an ensemble none is asked for, as
-    the mean over its supernets is not known before the last.
+    and half of the samples, with the score on these, how many they are of each class, and how many there are in all; a
+    candidate for which it gives a reason is ``pruned`` for it, with the score that it had. In an ensemble none is asked
+    for, as the mean over its supernets is not known before the last.
     """
     supernets = members(supernet)
     readings: list[Readings] = []
@@ -250,6 +249,7 @@ def score_from_supernet(
         raise
     except Exception as error:
         return failure(error, fidelity="supernet", seconds=score.seconds + time.perf_counter() - start)
+    columns = {**score.columns, **columns}
     return replace(score, columns=columns, seconds=score.seconds + time.perf_counter() - start)
 
 
@@ -277,21 +277,22 @@ def _score_from_one(
     *,
     cache: PrefixCache | None,
     root: Key,
-    hopeless: Callable[[Score, int, int], str] | None,
+    hopeless: Callable[[Score, Sequence[int], Sequence[int]], str] | None,
 ) -> Score:
     """``score_from_supernet`` out of one supernet, whose readings are added to ``readings`` in place of what they tell.
 
     ``root`` tells its beginnings from those of others in the cache.
     """
     start = time.perf_counter()
-    total, reason = len(setting.task.validation), ""
+    reason = ""
     if flaw := setting.space.flaw(candidate):
         return Score(state="infeasible", fidelity="supernet", seconds=time.perf_counter() - start, error=flaw)
 
     def stop(evaluation: Evaluation) -> bool:
         nonlocal reason
         partial = score_of(setting, candidate, network, evaluation, fidelity="supernet", seconds=0.0)
-        reason = hopeless(partial, evaluation.counts.samples, total) if partial.state == "ok" else ""
+        in_all = class_sizes(setting.task.validation, setting.task.spec.classes)
+        reason = hopeless(partial, evaluation.seen, in_all) if partial.state == "ok" else ""
         return bool(reason)
 
     try:
@@ -357,44 +358,3 @@ def set_initial(network: nn.Module, recipe: Recipe, generator: torch.Generator) 
 def build_alone(setting: Setting, candidate: Candidate) -> nn.Module:
     """A candidate's network on the setting's device, channels last, weights not yet set."""
     return setting.space.network(setting.task.spec, candidate).to(setting.device, memory_format=torch.channels_last)
-
-
-def score_of(
-    setting: Setting,
-    candidate: Candidate,
-    network: nn.Module,
-    evaluation: Evaluation,
-    *,
-    fidelity: str,
-    seconds: float,
-) -> Score:
-    """What an evaluation amounts to: ``failed`` where a readout is not finite, ``infeasible`` where it is silent."""
-    if not evaluation.finite:
-        return Score(state="failed", fidelity=fidelity, seconds=seconds, error="the readout is NaN or infinite")
-    counts = evaluation.counts
-    return Score(
-        state="infeasible" if evaluation.silent else "ok",
-        fidelity=fidelity,
-        accuracy=evaluation.accuracy,
-        spikes=counts.mean("spikes"),
-        energy_nj=energy_nj(counts, setting.model),
-        sops=counts.mean("sops"),
-        macs=counts.mean("macs"),
-        parameters=count_parameters(network) - sum(total - kept for kept, total in kept_of(network).values()),
-        timesteps=setting.space.steps(candidate),
-        columns={} if evaluation.readings is None else measured([evaluation.readings], setting.readings),
-        seconds=seconds,
-        error=SILENT if evaluation.silent else "",
-    )
-
-
-def failure(error: BaseException, *, fidelity: str, seconds: float) -> Score:
-    """The outcome of a candidate that raised: one line of reason, and the traceback."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return Score(
-        state="failed",
-        fidelity=fidelity,
-        seconds=seconds,
-        error=reason[:500],
-        traceback="".join(traceback.format_exception(error)),
-    )

@@ -43,6 +43,7 @@ class Plan:
         precision: ``fp32``, or ``bf16``: autocast, with weights and membranes in float32.
         optimiser: ``adam`` under the one-cycle schedule, or ``sgd`` (momentum 0.9) under a cosine from the peak to 0.
         weight_decay: factor of the weights that is added to their gradients.
+        class_weights: of the samples of each class in the loss, [classes]; empty: all count alike.
     """
 
     epochs: int
@@ -54,6 +55,7 @@ class Plan:
     precision: str = "fp32"
     optimiser: str = "adam"
     weight_decay: float = 0.0
+    class_weights: tuple[float, ...] = ()
 
     def timesteps(self, step: int, total: int, full: int) -> int:
         """T at ``step`` of ``total`` for a network of ``full`` time steps; never more than that."""
@@ -109,14 +111,23 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 def loss_of(readout: Tensor, labels: Tensor, plan: Plan) -> Tensor:
-    """Loss of a readout [T, B, classes] against labels [B]."""
+    """Loss of a readout [T, B, classes] against labels [B]: the mean over samples, weighted by class if the plan is.
+
+    It is divided by the samples, not by their weights, so that parts of a batch add up to the whole.
+    """
     if plan.loss == "tet":
-        every = labels.expand(len(readout), -1).flatten()
-        return F.cross_entropy(readout.flatten(0, 1) * plan.logit_scale, every)
-    rate = readout.mean(0)
+        rate, labels = readout.flatten(0, 1), labels.expand(len(readout), -1).flatten()
+    else:
+        rate = readout.mean(0)
+    reduction = "none" if plan.class_weights else "mean"
     if plan.loss == "mse":
-        return F.mse_loss(rate, F.one_hot(labels, rate.shape[1]).to(rate.dtype))
-    return F.cross_entropy(rate * plan.logit_scale, labels)
+        loss = F.mse_loss(rate, F.one_hot(labels, rate.shape[1]).to(rate.dtype), reduction=reduction)
+    else:
+        loss = F.cross_entropy(rate * plan.logit_scale, labels, reduction=reduction)
+    if not plan.class_weights:
+        return loss
+    each = loss.mean(1) if loss.dim() == 2 else loss
+    return (each * torch.tensor(plan.class_weights, dtype=each.dtype, device=each.device)[labels]).mean()
 
 
 def fit(

@@ -71,6 +71,7 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 4e-3
     loss: str = "ce"
+    class_weights: str = "none"
     logit_scale: float = 10.0
     norm_scale: float = 2.0
     head_gain: float = 1.0
@@ -244,6 +245,7 @@ CHOICES = {
     "supernet_weights": ("entangled", "separate"),
     "path_rule": ("balanced", "uniform", "dense", "fair", "sandwich"),
     "loss": ("ce", "tet", "mse"),
+    "class_weights": ("none", "balanced"),
     "precision": ("fp32", "bf16"),
     "kernel_init": ("identity", "uniform"),
     "finalist_weights": ("inherited", "fresh"),

@@ -16,8 +16,9 @@ from evaluators.evaluation import Evaluation, evaluate
 from evaluators.few_shot import supernet_of
 from evaluators.pruning.masks import detach
 from evaluators.pruning.rules import Rule, begin_gradual
+from evaluators.scores import SILENT, failure, score_of
 from evaluators.setting import Setting
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, SILENT, build_alone, failure, score_of, set_initial
+from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, set_initial
 from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import Workers, in_parts
 from results.folder import RunFolder

@@ -8,10 +8,11 @@ import numpy as np
 
 from evaluators.ladder import Ladder, parse_ladder
 from search.config import Config
-from spaces.candidate import METRICS, READINGS, Frozen, Score
+from spaces.candidate import ACCURACIES, BALANCED, METRICS, READINGS, Frozen, Score
 from spaces.errors import OptionError, unknown
 
-SENSES = {name: 1 if name == "accuracy" else -1 for name in METRICS} | dict.fromkeys(READINGS, 1)
+SENSES = dict.fromkeys(METRICS, -1) | dict.fromkeys((*ACCURACIES, *READINGS), 1)
+QUALITIES = (BALANCED, "accuracy", *READINGS)  # what a network is good at; the first that is maximised has a floor
 WAYS = {"max": 1, "min": -1}
 LARGEST = 1e30  # of a bound or a reference point: volumes of some objectives stay finite
 
@@ -41,14 +42,14 @@ class Goal:
 
     Attributes:
         objectives: columns of a score. They may be given as ``NAME:max`` or ``NAME:min``, and must be where the name
-            is not one of SENSES, of which accuracy, separability and alignment are maximised and all else minimised;
+            is not one of SENSES, of which accuracies, separability and alignment are maximised and all else minimised;
             they are kept as names.
         senses: +1 for each objective to maximise, -1 to minimise; follows from ``objectives`` unless it is given.
         constraints: bounds on columns.
         spike_weight: evolution's.
         reference: value of each objective at the reference point of the hypervolume; empty if there is none.
         ladder: rungs on which candidates are paid for in parts; empty where each is paid for at once.
-        chance: accuracy that a guess has.
+        chance: what a guess has of a figure, by name; 0 of what is not named.
         floor: share of the way from chance to the best accuracy that is the least of interest; see ``floored``.
 
     Raises:
@@ -61,7 +62,7 @@ class Goal:
     spike_weight: float = -0.08
     reference: Mapping[str, float] = field(default_factory=dict)
     ladder: Ladder = ()
-    chance: float = 0.0
+    chance: Mapping[str, float] = field(default_factory=dict)
     floor: float = 0.0
 
     def __post_init__(self) -> None:
@@ -77,6 +78,7 @@ class Goal:
                 raise OptionError(f"--reference: {unknown('objective', name, names)}")
         if self.reference and (missing := [name for name in names if name not in self.reference]):
             raise OptionError(f"--reference leaves out {', '.join(missing)}: give every objective's value, or none")
+        object.__setattr__(self, "chance", Frozen(self.chance))
         object.__setattr__(self, "reference", Frozen({name: self.reference[name] for name in names if self.reference}))
 
     @property
@@ -85,6 +87,11 @@ class Goal:
         return [
             f"{name}:{'max' if sense > 0 else 'min'}" for name, sense in zip(self.objectives, self.senses, strict=True)
         ]
+
+    @property
+    def quality(self) -> str | None:
+        """The first of QUALITIES that is maximised; None where none is."""
+        return next((name for name in QUALITIES if f"{name}:max" in self.spelled), None)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -101,11 +108,11 @@ class Goal:
 
         A network that hardly spikes is on the front by its few spikes, whatever it says; without a floor a search
         spends half of its candidates there. None is set where accuracy is no objective, or has a bound as it is. Of
-        separability or alignment where that is an objective in place of accuracy, from 0, which is what knows nothing
-        has.
+        balanced accuracy where that is an objective; and of separability or alignment where that is one in place of
+        accuracy, from 0, which is what knows nothing has.
         """
-        name = next((name for name in ("accuracy", *READINGS) if f"{name}:max" in self.spelled), None)
-        least = self.chance if name == "accuracy" else 0.0
+        name = self.quality
+        least = self.chance.get(name, 0.0)
         bounded = any(constraint.metric == name and not constraint.most for constraint in self.constraints)
         if not self.floor or bounded or name is None:
             return self

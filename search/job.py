@@ -13,6 +13,7 @@ from evaluators.energy import ENERGY_MODELS
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
 from evaluators.supernet import abreast, checkpoints, new_supernet, score_from_supernet, train_supernet, warm_up
+from evaluators.tasks.classes import balanced_weights, chance
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
@@ -58,6 +59,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         logit_scale=config.logit_scale,
         time_schedule=parse_time_schedule(config.time_schedule),
         precision=config.precision,
+        class_weights=balanced_weights(task) if config.class_weights == "balanced" else (),
     )
     recipe = Recipe(
         plan=plan,
@@ -116,7 +118,7 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
     if config.energy_model not in ENERGY_MODELS:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config, space)
-    goal = replace(goal, floor=config.floor, chance=1 / task.spec.classes)
+    goal = replace(goal, floor=config.floor, chance=chance(task))
     _check_fit(space, task)
     setting = make_setting(config, space, task)
     _check_parts(config, setting)

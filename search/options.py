@@ -10,6 +10,7 @@ from search.config import CHOICES, Config
 from search.data_options import add_data_options
 from search.needs import check_effect
 from search.parser import Parser, parts
+from search.training_options import add_training_options
 from spaces import SPACES
 from spaces.errors import OptionError
 
@@ -208,61 +209,8 @@ def search_parser(*, sweep: bool = False) -> Parser:
     )
     add(search, "seed", "names every random choice: the same seed gives the same run", int)
 
-    supernet = parser.add_argument_group(
-        "training" if sweep else "supernet: one network that holds every candidate (README: what each piece gives)"
-    )
-    add(supernet, "supernet_epochs", "passes over the training split", int)
-    add(
-        supernet,
-        "few_shot",
-        "a choice of the space: a supernet of its own for each kind of operation there, trained on from that for all",
-        metavar="BLANK",
-    )
-    add(supernet, "few_shot_epochs", "passes that each of these is trained on for", int)
-    add(
-        supernet,
-        "supernets",
-        "train so many, each from other weights, on the CPU as many at once as --threads; a candidate's score is the "
-        "mean over them, its separability and alignment those of all their rates side by side, and none is raced",
-        int,
-    )
-    add(
-        supernet,
-        "path_rule",
-        "paths a step trains: balanced (kinds of operation alike), uniform, dense (without the least of three options "
-        "or more, seldom an identity), fair (every option once a round), sandwich (smallest, largest, random)",
-    )
-    add(supernet, "paths", "paths a step, their gradients averaged", int)
-    add(
-        supernet,
-        "time_schedule",
-        "full, or T:SHARE,...: train shares of the steps at smaller T, the rest at --timesteps, e.g. 1:0.5,2:0.25",
-        metavar="T:SHARE",
-    )
-    add(
-        supernet,
-        "precision",
-        "of training and scoring: fp32, or bf16 (membranes stay float32), for machines that compute in it",
-    )
-    add(supernet, "supernet_weights", "entangled (options of a slot share kernels) or separate")
-    add(supernet, "batch_size", "samples a training step", int)
-    add(supernet, "learning_rate", "peak of the one-cycle schedule of Adam", float)
-    add(
-        supernet,
-        "loss",
-        "ce (cross-entropy on the mean readout), tet (on the readout of every step) or mse (AutoSNN's)",
-    )
-    add(supernet, "logit_scale", "factor on the readout, 0..1, in the cross-entropy; 1 switches it off", float)
-    add(supernet, "kernel_init", "identity (options pass spikes on at the start, so paths agree) or uniform")
-    add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)
-    add(supernet, "head_gain", "initial gain of the readout's weights", float)
-    add(supernet, "recalibration_samples", "training samples for a candidate's BN statistics; 0 switches it off", int)
-    supernet.add_argument(
-        "--threshold-balancing",
-        action="store_true",
-        help="scale a candidate's thresholds meanwhile until its layers fire as often as in the supernet on average; "
-        "spikes and energy then rank better where options differ in threshold",
-    )
+    about = "training" if sweep else "supernet: one network that holds every candidate (README: what each piece gives)"
+    add_training_options(parser.add_argument_group(about), add)
 
     finalists = parser.add_argument_group("finalists: the candidates that are trained")
     add(

@@ -2,8 +2,11 @@
 
 Clearly: some rival is better in accuracy by more than chance explains, and no worse in any other objective by a margin.
 The accuracy on all N samples is above that on the first n, in random order, by less than
-sqrt((1 - (n - 1) / N) ln(1 / delta) / 2n) but for a chance of delta (Serfling, Annals of Statistics, 1974). Counts are
-means over samples that differ little; a margin of 5 % stands in for their spread.
+sqrt((1 - (n - 1) / N) ln(1 / delta) / 2n) but for a chance of delta (Serfling, Annals of Statistics, 1974). Balanced
+accuracy is a mean of K such shares, of n_k samples of N_k, and these are independent once the n_k are known; so his
+bound on their generating functions gives sqrt(sum_k (1 - (n_k - 1) / N_k) ln(1 / delta) / 2n_k) / K. Of a class that
+was not seen yet all may be right. Counts are means over samples that differ little; a margin of 5 % stands in for their
+spread.
 """
 
 import math
@@ -15,7 +18,7 @@ import numpy as np
 from results.front import pareto_mask
 from results.ledger import Outcome
 from search.goal import Goal
-from spaces.candidate import Score
+from spaces.candidate import ACCURACIES, BALANCED, Score
 
 DELTA = 1e-3
 MARGIN = 0.05
@@ -24,7 +27,7 @@ EXACT = ("parameters", "timesteps", "macs")  # the same for every sample
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rivals:
-    """A judge of partial scores: (score, samples seen, samples in all) -> why it is hopeless, or nothing.
+    """A judge of partial scores: (score, samples seen, samples in all, by class) -> why it is hopeless, or nothing.
 
     Whoever is beaten by any outcome is beaten by one of their front, so that is all that is kept.
 
@@ -48,15 +51,16 @@ class Rivals:
         kept = first[pareto_mask(gains[first], [1] * gains.shape[1])]
         return Rivals(goal=self.goal, numbers=tuple(numbers[i] for i in kept), gains=gains[kept])
 
-    def __call__(self, score: Score, seen: int, total: int) -> str:
-        """Why a partial score on ``seen`` of ``total`` samples is hopeless; empty if it is not."""
+    def __call__(self, score: Score, seen: Sequence[int], total: Sequence[int]) -> str:
+        """Why a partial score on ``seen`` of ``total`` samples, both [classes], is hopeless; empty if it is not."""
         best = _optimistic(score, seen, total, self.goal)
         beaten = np.ones(len(self.gains), dtype=bool)
         for name, gain in zip(self.goal.objectives, self.gains.T, strict=True):
-            beaten &= gain > best[name] if name == "accuracy" else gain >= best[name]
+            beaten &= gain > best[name] if name in ACCURACIES else gain >= best[name]
         if not beaten.any():
             return ""
-        return f"stopped after {seen} of {total} samples: dominated by candidate {self.numbers[int(beaten.argmax())]}"
+        rival = self.numbers[int(beaten.argmax())]
+        return f"stopped after {sum(seen)} of {sum(total)} samples: dominated by candidate {rival}"
 
 
 def dominated_by(history: Sequence[Outcome], goal: Goal) -> Rivals:
@@ -76,18 +80,29 @@ def rivals_of(goal: Goal) -> Callable[[Sequence[Outcome]], Rivals]:
     return told
 
 
-def _optimistic(score: Score, seen: int, total: int, goal: Goal) -> dict[str, float]:
+def _optimistic(score: Score, seen: Sequence[int], total: Sequence[int], goal: Goal) -> dict[str, float]:
     """The best that each objective may yet turn out to be, as gains: larger is better.
 
     Anything, where a part of the samples does not tell it, as of separability and alignment.
     """
-    bound = math.sqrt((1 - (seen - 1) / total) * math.log(1 / DELTA) / (2 * seen))
     best = {}
     for name, sense in zip(goal.objectives, goal.senses, strict=True):
         value = score.figure(name)
         if value is None:
             best[name] = math.inf
-            continue
-        slack = bound if name == "accuracy" else 0.0 if name in EXACT else MARGIN * value
-        best[name] = sense * value + slack
+        elif name == BALANCED:
+            classes, known = sum(size > 0 for size in total), sum(size > 0 for size in seen)
+            unseen = (classes - known) * (sense > 0)
+            best[name] = (sense * value * known + unseen) / classes + _slack(seen, total)
+        elif name == "accuracy":
+            best[name] = sense * value + _slack([sum(seen)], [sum(total)])
+        else:
+            best[name] = sense * value + (0.0 if name in EXACT else MARGIN * value)
     return best
+
+
+def _slack(seen: Sequence[int], total: Sequence[int]) -> float:
+    """What the mean over groups of the shares of right answers may gain by samples to come, both [groups]."""
+    pairs = [(n, size) for n, size in zip(seen, total, strict=True) if n]
+    variances = sum((1 - (n - 1) / size) / (2 * n) for n, size in pairs)
+    return math.sqrt(variances * math.log(1 / DELTA)) / sum(size > 0 for size in total)

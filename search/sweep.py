@@ -39,7 +39,7 @@ from search.progress import Stage
 from search.run import Job, search_stage
 from search.samplers import SAMPLERS, Sampler
 from spaces import lookup
-from spaces.candidate import METRICS, Candidate, Score
+from spaces.candidate import ACCURACIES, BALANCED, METRICS, Candidate, Score
 from spaces.errors import OptionError
 from spaces.space import Space
 
@@ -54,7 +54,7 @@ def prepare(config: Config) -> Job:
         SearchError: something the user can mend.
     """
     config, setting, goal = prepare_setting(config)
-    if config.proxy != NO_PROXY and "accuracy:max" not in goal.spelled:
+    if config.proxy != NO_PROXY and goal.quality not in ACCURACIES:
         raise OptionError(
             f"--proxy {config.proxy} stands for accuracy, which is none of the objectives: add it, or drop this"
         )
@@ -65,7 +65,7 @@ def prepare(config: Config) -> Job:
         with held(config.threads):
             if config.proxy == SUPERNET:
                 supernet = trained_supernet(folder, config, setting, folder.read_config()["hash"], stage)
-                look = with_supernet(look, setting, supernet, PrefixCache(config.prefix_cache_mb))
+                look = with_supernet(look, setting, supernet, PrefixCache(config.prefix_cache_mb), goal.quality)
             training = make_training(config, setting, goal, supernet, folder, epochs=config.train_epochs)
             with carried(training, config) as carry:
                 now = Now()
@@ -93,15 +93,20 @@ def complete_only(sampler: Sampler) -> Sampler:
 def _without_figures(outcome: Outcome) -> Outcome:
     if outcome.score.state != "pruned":
         return outcome
-    return replace(outcome, score=replace(outcome.score, **dict.fromkeys(METRICS)))
+    return replace(outcome, score=replace(outcome.score, columns={}, **dict.fromkeys(METRICS)))
 
 
 Look = Callable[[Candidate], Score]
 """What a candidate shows before it is trained: its counts, and proxies as columns."""
 
 
-def with_supernet(look: Look, setting: Setting, supernet: nn.Module, cache: PrefixCache) -> Look:
-    """The look, with a column more: accuracy with a supernet's weights. Counts and state are those with them, too."""
+def with_supernet(
+    look: Look, setting: Setting, supernet: nn.Module, cache: PrefixCache, quality: str = "accuracy"
+) -> Look:
+    """The look, with a column more: accuracy with a supernet's weights, or balanced accuracy where ``quality`` is that.
+
+    Counts and state are those with them, too.
+    """
 
     def looked(candidate: Candidate) -> Score:
         seen = look(candidate)
@@ -111,7 +116,8 @@ def with_supernet(look: Look, setting: Setting, supernet: nn.Module, cache: Pref
         seconds = seen.seconds + scored.seconds
         if scored.accuracy is None:
             return replace(scored, seconds=seconds)
-        columns = {**seen.columns, **scored.columns, SUPERNET: scored.accuracy}
+        columns = {**seen.columns, **scored.columns, SUPERNET: scored.figure(quality)}
+        columns.pop(BALANCED)  # of the trained network alone, as accuracy is
         return replace(scored, state="ok", error="", accuracy=None, columns=columns, seconds=seconds)
 
     return looked
@@ -184,7 +190,8 @@ def screen(
     Better is what non-dominated rank and crowding say of the objectives with the proxy in accuracy's place. Constraints
     are for trained networks, and so is the front, of which a rung after an epoch stops none: a proxy is no accuracy.
     """
-    objectives = [f"{proxy}:max" if text == "accuracy:max" else text for text in goal.spelled]
+    stands_for = [f"{name}:max" for name in ACCURACIES]
+    objectives = dict.fromkeys(f"{proxy}:max" if text in stands_for else text for text in goal.spelled)
     places = standing(seen, Goal(objectives=tuple(objectives)))
     on = [place for place in places[: -(-len(pool) // 2)] if seen[place].score.state == "ok"]
     for index, (one, outcome) in enumerate(zip(pool, seen, strict=True)):

@@ -23,8 +23,9 @@ from evaluators.pruning.making import Making, Ticket, dense
 from evaluators.pruning.masks import CHANNELS, Pruning, kept_of, masks_of, sparsity_of
 from evaluators.pruning.methods import METHODS
 from evaluators.pruning.storage import LAYOUTS, plain_tensors, save_sparse
+from evaluators.scores import score_of
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, new_supernet, score_of, set_initial
+from evaluators.supernet import build_alone, new_supernet, set_initial
 from results.folder import RunFolder, lock, match_hash, open_existing
 from results.ledger import read
 from results.tickets import ticket_name

@@ -25,11 +25,12 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from evaluators.checkpoint import read_checkpoint
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, failure
+from evaluators.scores import failure
+from evaluators.supernet import NOT_THE_CANDIDATES_FAULT
 from search.cluster import Cluster
 from search.finalists import Carry, Finalist, Training, checkpoint_of, train
 from search.storage import check_shared
-from spaces.candidate import Score
+from spaces.candidate import ACCURACIES, Score
 from spaces.errors import ClusterError, RunError
 
 OFTEN = 0.2  # seconds between looks whether Tune still lives
@@ -85,7 +86,7 @@ class Trial(tune.Trainable):
         except Exception as error:
             seconds = finalist.seconds + time.perf_counter() - start
             return {"done": True, "score": failure(error, fidelity="trained", seconds=seconds)}
-        told = {name: getattr(score, name) for name in ("accuracy", "spikes", "energy_nj")} | {"loss": loss}
+        told = {name: score.figure(name) for name in (*ACCURACIES, "spikes", "energy_nj")} | {"loss": loss}
         told = {name: value for name, value in told.items() if value is not None}
         return {**told, "timesteps_total": self.epoch, "score": score, "done": self.epoch >= self.until}
 

@@ -62,6 +62,8 @@ class Candidate(Frozen[Value]):
 
 
 METRICS = ("accuracy", "spikes", "energy_nj", "sops", "macs", "parameters", "timesteps")
+BALANCED = "balanced_accuracy"  # a further column: the mean over classes of the share of right answers
+ACCURACIES = ("accuracy", BALANCED)  # 0..1
 ALIGNMENT = "alignment"
 READINGS = ("separability", ALIGNMENT)  # further columns, of networks asked for them; larger is better
 COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")  # span magnitudes: compared on a log scale

@@ -30,8 +30,9 @@ from torch import nn
 
 from evaluators.evaluation import evaluate
 from evaluators.few_shot import supernet_of
+from evaluators.scores import score_of
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, score_from_supernet, score_of, set_initial, train_supernet
+from evaluators.supernet import build_alone, score_from_supernet, set_initial, train_supernet
 from evaluators.training import fit
 from results.folder import match_hash
 from results.trust import agreement

@@ -235,3 +235,19 @@ def test_a_step_does_not_depend_on_the_number_of_threads(task):
     for name, gradient in one[1].items():
         assert torch.equal(gradient, again[1][name])
         torch.testing.assert_close(two[1][name], gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max() + 1e-12))
+
+
+@pytest.mark.parametrize("loss", ["ce", "tet", "mse"])
+def test_class_weights_count_a_sample_so_many_times(loss):
+    """Weights 1 and 3: the loss of a batch in which each sample of class 1 stands three times; none is as all 1."""
+    readout, labels = torch.rand(2, 6, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 0, 0, 1, 0])
+    plan = Plan(epochs=1, loss=loss, logit_scale=3.0)
+    often = torch.tensor([0, 1, 1, 1, 2, 3, 4, 4, 4, 5])
+    expected = loss_of(readout[:, often], labels[often], plan) * len(often) / len(labels)
+    weighted = replace(plan, class_weights=(1.0, 3.0))
+    torch.testing.assert_close(loss_of(readout, labels, weighted), expected)
+    torch.testing.assert_close(
+        loss_of(readout, labels, replace(plan, class_weights=(1.0, 1.0))), loss_of(readout, labels, plan)
+    )
+    parts = sum(loss_of(readout[:, part], labels[part], weighted) / 3 for part in torch.arange(6).split(2))
+    torch.testing.assert_close(parts, loss_of(readout, labels, weighted))  # as train_parts sum them up

@@ -128,6 +128,7 @@ def test_ends_and_knee_are_picked_first_and_only_of_the_feasible():
     assert pick(made(points[5:6]), GOAL, 3) == []
     assert pick([], GOAL, 3) == []
     assert pick(made(points), GOAL, 0) == []
-    floored = replace(GOAL, chance=0.1, floor=0.6)  # at least .61 of .95: the two cheapest have no place any more
+    # at least .61 of .95: the two cheapest have no place any more
+    floored = replace(GOAL, chance={"accuracy": 0.1}, floor=0.6)
     picked = [(f.outcome.number, f.picked_as) for f in pick(made(points), floored, 9)]
     assert picked == [(4, "best accuracy"), (3, "knee"), (2, "best spikes")]

@@ -40,7 +40,7 @@ def test_constraints_judge():
 
 
 def test_a_floor_is_a_bound_on_accuracy_between_chance_and_the_best():
-    goal = Goal(objectives=("accuracy", "spikes"), chance=0.1, floor=0.5)
+    goal = Goal(objectives=("accuracy", "spikes"), chance={"accuracy": 0.1}, floor=0.5)
     scores = [replace(FINE, accuracy=accuracy) for accuracy in (0.2, 0.7, 0.4)]
     others = [replace(FINE, accuracy=0.99, state="infeasible"), replace(FINE, accuracy=0.98, state="pruned")]
     floored = goal.floored([*scores, *others, Score(state="failed", fidelity="supernet", error="x")])
@@ -53,28 +53,46 @@ def test_a_floor_is_a_bound_on_accuracy_between_chance_and_the_best():
 def test_a_floor_is_on_separability_where_that_stands_for_accuracy():
     """From 0, what rates that know nothing have; where accuracy is an objective, too, it is on that."""
     scores = [replace(FINE, columns={"separability": value}) for value in (-0.1, 0.2, 0.6)]
-    goal = Goal(objectives=("separability", "spikes"), chance=0.1, floor=0.5)
+    goal = Goal(objectives=("separability", "spikes"), chance={"accuracy": 0.1}, floor=0.5)
     assert goal.spelled == ["separability:max", "spikes:min"]
     floored = goal.floored([*scores, FINE, replace(FINE, state="pruned", columns={"separability": 0.9})])
     assert [str(bound) for bound in floored.constraints] == ["separability>=0.3"]
     assert [floored.judge(score).state for score in scores] == ["infeasible", "infeasible", "ok"]
     assert goal.floored([FINE]) is goal
-    both = Goal(objectives=("accuracy", "separability"), chance=0.1, floor=0.5).floored(scores)
+    both = Goal(objectives=("accuracy", "separability"), chance={"accuracy": 0.1}, floor=0.5).floored(scores)
     assert [str(bound) for bound in both.constraints] == ["accuracy>=0.5"]
+
+
+def test_a_floor_is_from_what_a_guess_has_of_the_figure_that_counts():
+    """Classes 95 : 5: always saying the larger one is nothing, of either accuracy."""
+    guess, better = (replace(FINE, accuracy=a, columns={"balanced_accuracy": b}) for a, b in ((0.95, 0.5), (0.96, 0.9)))
+    chance = {"accuracy": 0.95, "balanced_accuracy": 0.5}
+    for objectives, bound in (
+        (("accuracy", "spikes"), "accuracy>=0.955"),
+        (("balanced_accuracy", "spikes"), "balanced_accuracy>=0.7"),
+        (("accuracy", "balanced_accuracy"), "balanced_accuracy>=0.7"),
+    ):
+        floored = Goal(objectives=objectives, chance=chance, floor=0.5).floored([guess, better])
+        assert [str(bound) for bound in floored.constraints] == [bound]
+        assert [floored.judge(score).state for score in (guess, better)] == ["infeasible", "ok"]
+    bounds = parse_constraints(["balanced_accuracy>=0.8"])
+    asked = Goal(objectives=("balanced_accuracy", "spikes"), constraints=bounds, chance=chance, floor=0.5)
+    assert asked.floored([guess, better]) is asked
+    assert (asked.senses, asked.judge(guess).error) == ((1, -1), "balanced_accuracy 0.5 breaks balanced_accuracy>=0.8")
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"floor": 0.0},
-        {"chance": 0.7},
+        {"chance": {"accuracy": 0.7}},
         {"constraints": parse_constraints(["accuracy>=0.1"])},
         {"objectives": ("spikes",), "senses": (-1,)},
         {"senses": (-1, -1)},
     ],
 )
 def test_no_floor_where_none_is_asked_for_or_it_says_nothing(changes):
-    goal = replace(Goal(objectives=("accuracy", "spikes"), chance=0.1, floor=0.5), **changes)
+    goal = replace(Goal(objectives=("accuracy", "spikes"), chance={"accuracy": 0.1}, floor=0.5), **changes)
     assert goal.floored([replace(FINE, accuracy=0.7)]) is goal
     assert goal.floored([]) is goal
 

@@ -27,7 +27,7 @@ SPACE = Space(
     build=None,
 )
 GOAL = Goal(objectives=("accuracy", "spikes"))
-FLOORED = replace(GOAL, chance=0.25, floor=0.5)
+FLOORED = replace(GOAL, chance={"accuracy": 0.25}, floor=0.5)
 GOALS = {"plain": GOAL, "floored": FLOORED}
 
 
