@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args, get_origin
 
 from evaluators.tasks.readers.fit import FITS, parse_fit
+from evaluators.tasks.readers.framing import FRAMINGS, parse_framing
 from spaces.errors import OptionError, RunError, unknown
 
 WHERE = (
@@ -55,6 +56,9 @@ class Config:
     train_samples: int | None = None
     val_samples: int | None = None
     event_frames: str = "time"
+    event_scale: int = 1
+    sensor: str | None = None
+    event_columns: str | None = None
     image_size: str | None = None
     image_fit: str = "crop"
     test_share: float | None = None
@@ -131,6 +135,7 @@ class Config:
                 raise OptionError(said)
         if self.image_size is not None:
             parse_fit(self.image_size)
+        parse_framing(frames=1, scale=self.event_scale, sensor=self.sensor, columns=self.event_columns)
         parse_time_schedule(self.time_schedule)
 
     def match(self) -> dict[str, Any]:
@@ -240,7 +245,7 @@ RANGES = {
 CHOICES = {
     "runner": ("in-process", "ray", "tune"),
     "log": ("none", "tensorboard", "mlflow"),
-    "event_frames": ("time", "count"),
+    "event_frames": FRAMINGS,
     "image_fit": tuple(FITS),
     "supernet_weights": ("entangled", "separate"),
     "path_rule": ("balanced", "uniform", "dense", "fair", "sandwich"),

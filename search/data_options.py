@@ -41,3 +41,21 @@ def add_data_options(data: argparse._ArgumentGroup, add: Callable[..., None]) ->
         "event_frames",
         "recordings of events: cut into a frame a time step by time (equal slices) or count (equal numbers of events)",
     )
+    add(
+        data,
+        "event_scale",
+        "recordings of events: sum up N by N pixels in one; frames have at most 512 pixels a side",
+        int,
+    )
+    add(
+        data,
+        "sensor",
+        "recordings of events: the camera's HEIGHTxWIDTH in pixels; events outside are left out, and their number told",
+        metavar="HxW",
+    )
+    add(
+        data,
+        "event_columns",
+        "recordings that are arrays [N, 4] without names: the order of their columns, such as xytp",
+        metavar="xytp",
+    )

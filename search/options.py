@@ -40,6 +40,7 @@ examples:
 
 SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {
     "space": "autosnn",
+    "sensor": "the largest coordinates of all recordings",
     "workers": "as many as fit",
     "gpus_per_worker": "1 with a GPU as --device, else 0",
     "address": "a Ray of this machine, for this run",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from evaluators.tasks.readers.cifar import CIFAR10, CIFAR100, read_cifar
 from evaluators.tasks.readers.digits import read_digits
-from evaluators.tasks.readers.events import Framing
 from evaluators.tasks.readers.fit import Fit, parse_fit
 from evaluators.tasks.readers.folder import read_folder
+from evaluators.tasks.readers.framing import Framing, parse_framing
 from evaluators.tasks.readers.idx import FASHION_MNIST, MNIST, read_idx_set
 from evaluators.tasks.readers.nmnist import read_nmnist
 from evaluators.tasks.readers.npz import read_npz
@@ -82,6 +82,9 @@ def load_task(
     val_samples: int | None = None,
     frames: int = 4,
     event_frames: str = "time",
+    event_scale: int = 1,
+    sensor: str | None = None,
+    event_columns: str | None = None,
     image_size: str | None = None,
     image_fit: str = "crop",
     test_share: float | None = None,
@@ -103,14 +106,18 @@ def load_task(
         train_samples: samples to train on, a stratified subset; None: all that are not validated on.
         val_samples: samples to validate on.
         frames: of a recording of events: how many frames it is cut into, one a time step. Of no effect on images.
-        event_frames: ``time`` or ``count``: by equal time or by equal numbers of events, see ``events.Framing``.
+        event_frames: ``time`` or ``count``: by equal time or by equal numbers of events, see ``Framing``.
+        event_scale: of recordings: so many by so many pixels are summed up in one.
+        sensor: of recordings: the camera's ``HxW``; events outside are left out. None: as the recordings show.
+        event_columns: of recordings as arrays [N, 4]: the order of the columns, such as ``xytp``.
         image_size: of a folder of images: the size that all are brought to, ``N`` or ``HxW``; None: they have one size.
         image_fit: with ``image_size``: one of ``fit.FITS``.
         test_share: of a folder without a test split: share of each class to test on, see ``read_tree``.
         seed: chooses the validation and training samples; 0 or more.
 
     Raises:
-        OptionError: ``image_size`` is no size, or no file can have such a path, see ``user_path``.
+        OptionError: ``image_size`` or ``sensor`` is no size, ``event_columns`` no order, ``event_scale`` out of
+            range, or no file can have such a path, see ``user_path``.
         TaskError: no such data set or file, damaged or altered files, data that cannot be learnt from, or subsets that
             cannot be had; options of a folder for other data.
     """
@@ -118,7 +125,7 @@ def load_task(
 
     name = str(name_or_path)
     known = DATA_SETS.get(name)
-    framing = Framing(frames=frames, by=event_frames)
+    framing = parse_framing(frames=frames, by=event_frames, scale=event_scale, sensor=sensor, columns=event_columns)
     fit = None if image_size is None else parse_fit(image_size, image_fit)
     if known is not None:
         _refuse_options(name, fit, test_share)
@@ -127,6 +134,8 @@ def load_task(
         extra = {"augment": known.augment, "val_share": known.val_share}
     else:
         raw, extra = _read_path(name, framing, fit, test_share), {}
+    if (given := framing.options()) and "sensor" not in raw.origin:
+        raise TaskError(f"{name!r} holds no recordings of events, {given[0]} is of these: drop it")
     return build_task(raw, name=name, **extra, train_samples=train_samples, val_samples=val_samples, seed=seed)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluators.tasks.readers.events import EVENT_SUFFIXES, Framing
+from evaluators.tasks.readers.events import EVENT_SUFFIXES
 from evaluators.tasks.readers.fit import Fit
+from evaluators.tasks.readers.framing import Framing
 from evaluators.tasks.readers.guard import MAX_SIDE, check_size
 from evaluators.tasks.readers.picture import image_endings, read_header, read_picture
 from evaluators.tasks.readers.raw import RawData

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from evaluators.tasks.readers.events import Framing
+from evaluators.tasks.readers.framing import Framing
 from evaluators.tasks.readers.guard import reading
 from evaluators.tasks.readers.raw import RawData
 from evaluators.tasks.readers.recordings import Recording, check_classes, read_recordings

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from evaluators.tasks.readers.events import MAX_FRAMES, TOP
+from evaluators.tasks.readers.events import TOP
+from evaluators.tasks.readers.framing import MAX_FRAMES
 from evaluators.tasks.readers.guard import check_size, reading
 from evaluators.tasks.readers.layout import arranged, layout_of, sizes
 from evaluators.tasks.readers.raw import RawData

@@ -12,7 +12,9 @@ from numpy.lib.recfunctions import repack_fields
 
 from evaluators.tasks.build import fingerprint
 from evaluators.tasks.load import load_task
-from evaluators.tasks.readers.events import MAX_BYTES, Events, Framing, check_bytes, parse, to_frames
+from evaluators.tasks.readers.columns import MAX_BYTES, Events, check_bytes
+from evaluators.tasks.readers.events import parse, to_frames
+from evaluators.tasks.readers.framing import Framing
 from evaluators.tasks.task import batches
 from spaces.errors import TaskError
 
@@ -205,7 +207,7 @@ def test_a_folder_of_recordings_of_any_format(tmp_path, write_recordings):
     written = write_recordings(tmp_path, side=20)
     plain = load_task(tmp_path, frames=3)
     assert plain.class_names == ("left", "right")
-    assert plain.provenance["sensor"] == "20x20, from the largest coordinates"
+    assert plain.provenance["sensor"] == "20x20 (height x width), from the largest coordinates"
     for path in sorted(tmp_path.rglob("*.bin")):
         array = np.array(written[path.parts[-3], path.parts[-2]][int(path.stem)], "i4,i4,i8,i1")
         array.dtype.names = tuple("xytp")
@@ -243,16 +245,25 @@ def plain_npy(array):
         ("x.bin", b"", "x.bin' is empty: a recording needs at least one event; replace or remove it"),
         ("x.bin", bytes(7), "x.bin' has 7 bytes, not a multiple of the 5 .*cut off"),
         ("x.bin", encode([(0, 240, 0, 0)]), "x.bin' holds no events"),
-        ("x.npz", npy([], [], [], []), "give whole numbers"),
+        ("x.npz", npy([], [], [], []), "x.npz' holds no events"),
         ("x.npy", plain_npy(np.zeros(0, [(field, "i4") for field in "xytp"])), "x.npy' holds no events"),
-        ("x.npy", plain_npy(np.zeros((5, 4), int)), "x.npy' lacks x, y, t, p: a recording is an array with the fields"),
+        ("x.npy", plain_npy(np.zeros((5, 4), int)), "does not say which column is x, y, t and p: give --event-columns"),
+        (
+            "x.npy",
+            plain_npy(np.zeros((5, 3), int)),
+            r"x.npy' holds int64\[5, 3\], and lacks x, y, t, p: a recording is",
+        ),
         ("x.npy", plain_npy(np.array([{}])), "cannot read .*x.npy' as a recording"),
-        ("x.npy", plain_npy(np.zeros(3, [(field, "f4") for field in "xytp"])), "x float32.3., .*give whole numbers"),
+        (
+            "x.npy",
+            plain_npy(np.full(3, 0.5, [(field, "f4") for field in "xytp"])),
+            "x = 0.5, no whole number: give pixels",
+        ),
         ("x.npz", b"PK hello", "cannot read .*x.npz' as a recording"),
         ("x.npz", npy()[:200], "cannot read .*x.npz' as a recording"),
-        ("x.npz", npy(x=(1, 2, 3)), "x.npz' holds x int64.3., y int64.2."),
-        ("x.npz", npy(x=(1, -2)), "x.npz' holds an event at x = -2, y = 1 at the least"),
-        ("x.npz", npy(p=(0, 2)), r"x.npz' holds polarities 0\.\.2"),
+        ("x.npz", npy(x=(1, 2, 3)), r"x.npz' holds x \[3\], y \[2\], t \[2\], p \[2\]: give one of each"),
+        ("x.npz", npy(x=(1, -2)), "x.npz' holds an event at x = -2, and 1 of 482 events are below 0: count from 0 on"),
+        ("x.npz", npy(p=(0, 2)), "x.npz' holds polarities 0, 2: give 0 and 1, -1 and 1, or 1 and 2 "),
         ("x.npz", npy(t=(0, 2**50)), "x.npz' holds times .*at most 12 days"),
         ("x.npz", npy(x=(1, 600)), "at most 512 a side"),
     ],
@@ -320,7 +331,9 @@ def test_nmnist_that_is_not_there_or_not_whole(nmnist, tmp_path):
         for digit in DIGITS:
             archive.writestr(f"Test/{digit}/1.bin", encode([(3, 3, 0, 1), (34, 3, 0, 1)]))
     refused(
-        "test.zip/Test/0/1.bin': event 1 is at x = 34, y = 3, outside the sensor of 34x34", "nmnist", data_dir=archives
+        "event 1 of .*test.zip/Test/0/1.bin' at x = 34, y = 3 is outside the sensor of 34x34 pixels.*--sensor 34x34",
+        "nmnist",
+        data_dir=archives,
     )
     with zipfile.ZipFile(archives / "test.zip", "w") as archive:
         archive.writestr("Test/1.bin", b"")

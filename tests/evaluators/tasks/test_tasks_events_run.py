@@ -1,6 +1,7 @@
 """Recordings through the whole path: counts by hand, supernet, scoring, a run of the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -108,14 +109,20 @@ def test_sides_are_told_apart(setting, supernet):
 
 
 def test_the_command_line_from_recordings_to_a_report(recordings, tmp_path, capsys):
-    out = tmp_path / "run"
-    args = ["--data", str(recordings), "--width", "3", "--timesteps", "2", "--candidates", "6", "--batch", "3"]
+    out, home = tmp_path / "run", shutil.copytree(recordings, tmp_path / "recordings")
+    args = ["--data", str(home), "--width", "3", "--timesteps", "2", "--candidates", "6", "--batch", "3"]
     args += ["--supernet-epochs", "3", "--finalists", "1", "--finalist-epochs", "2", "--batch-size", "16"]
     args += ["--threads", "1", "--no-compile", "--head-gain", "4", "--event-frames", "count", "--out", str(out)]
+    args[:0] = ["--event-scale", "2", "--sensor", "18x18"]
+    stray = home / "train" / "left" / "00000.bin"
+    stray.write_bytes(stray.read_bytes() + bytes((18, 3, 0, 0, 9)))
     assert launch.main(args) == 0
-    assert "finalist" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "finalist" in said.out
+    assert "note: 1 of 48,001 events are outside the sensor and left out, such as event 300 of '" in said.err
     told = json.loads((out / "config.json").read_text())
     assert (told["task"]["frames"], told["task"]["frames_by"], told["match"]["event_frames"]) == (2, "count", "count")
+    assert [told["match"][name] for name in ("event_scale", "sensor", "event_columns")] == [2, "18x18", None]
     (home,) = (out / "finalists").iterdir()
     architecture = json.loads((home / "architecture.json").read_text())
     assert architecture["nodes"][0]["label"] == "events"
@@ -128,5 +135,7 @@ def test_the_command_line_from_recordings_to_a_report(recordings, tmp_path, caps
     assert launch.main(["resume", str(out)]) == 0
     assert (out / "ledger.jsonl").read_bytes() == before
     capsys.readouterr()
+    assert launch.main([*args, "--event-scale", "1"]) == 2
+    assert "event_scale: run has 2, now 1" in capsys.readouterr().err
     assert launch.main([*args[:-2], "--timesteps", "600"]) == 2
     assert "600 frames" in capsys.readouterr().err
