@@ -9,6 +9,7 @@ from pathlib import Path
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
+from results.cells import plain
 from results.folder import open_existing
 from results.ledger import Outcome, encode, read, record
 from results.table import COLUMNS
@@ -96,7 +97,8 @@ def _holds(space: Space, blank: str, value: Value) -> bool:
 def _from_csv(path: Path, space: Space) -> list[Outcome]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            table = csv.DictReader(file, strict=True)
+            rows = [{plain(name): plain(cell or "") for name, cell in row.items() if name is not None} for row in table]
     except (OSError, ValueError, csv.Error) as error:
         raise OptionError(
             f"--warm-start {str(path)!r} cannot be read ({reason(error)}): give the folder of a run, or a .csv file "

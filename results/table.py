@@ -1,11 +1,10 @@
 """The ledger as tables: candidates.csv, and pareto.csv with the rows that stand on the front."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import numpy as np
 
+from results.cells import csv_text
 from results.folder import RunFolder
 from results.front import pareto_mask
 from results.ledger import Outcome
@@ -26,7 +25,7 @@ def write_tables(
 
     Numbers stand as their shortest exact text, so ``pandas.read_csv`` gives back equal values (pandas 2 needs its
     ``float_precision="round_trip"`` for the last digit). A value that is not there is an empty cell. Further figures of
-    the scores are columns of their own names, between the fixed ones and the blanks.
+    the scores are columns of their own names, between the fixed ones and the blanks. Texts are guarded, see ``cells``.
 
     Args:
         folder: the run.
@@ -68,19 +67,16 @@ def front_numbers(outcomes: Sequence[Outcome], objectives: Sequence[str], senses
 
 
 def _table(outcomes: Sequence[Outcome], columns: Sequence[str], blanks: Sequence[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *columns, *(f"param.{blank}" for blank in blanks)])
+    rows = [[*COLUMNS, *columns, *(f"param.{blank}" for blank in blanks)]]
     for outcome in outcomes:
         score, candidate = outcome.score, outcome.candidate
-        reason = " ".join(score.error.replace("\0", " ").split())
-        writer.writerow(
+        rows.append(
             [
                 *(outcome.number, score.state, score.fidelity),
                 *(getattr(score, metric) for metric in METRICS),
-                *(score.seconds, reason),
+                *(score.seconds, " ".join(score.error.replace("\0", " ").split())),
                 *(score.columns.get(name) for name in columns),
                 *(candidate.get(blank) for blank in blanks),
             ]
         )
-    return text.getvalue()
+    return csv_text(rows)

@@ -1,12 +1,11 @@
 """Tickets of a run as its folders tell them: sparse networks beside their dense twins, and the table of them."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from results.cells import csv_text
 from results.folder import RunFolder
 from spaces.errors import RunError
 from spaces.files import write_atomic
@@ -71,11 +70,7 @@ def write_ticket_table(folder: RunFolder) -> Path | None:
     rows = [row_of(one) for number in numbers for one in read_tickets(folder, number)]
     if not rows:
         return None
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_atomic(folder.tickets_csv, text.getvalue())
+    write_atomic(folder.tickets_csv, csv_text([COLUMNS, *([row[name] for name in COLUMNS] for row in rows)]))
     return folder.tickets_csv
 
 

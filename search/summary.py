@@ -1,6 +1,7 @@
 """What the command line prints: the result of a run, and the search spaces."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,13 +80,22 @@ def _ticket(row: Mapping[str, Any]) -> str:
 
 def _front(run: Gathered) -> list[str]:
     """The front of a run without finalists: its ends and its knee."""
-    lines = [sentence.replace(THIN, ",").rstrip(".") for sentence in volume(run)]
+    lines = [_plain(sentence).rstrip(".") for sentence in volume(run)]
     for card in cards(run):
         outcome = run.outcomes[card["number"]]
-        figures = [f"{short(n)} {figure(n, outcome.score.figure(n)).replace(THIN, ',')}" for n in run.objectives]
+        figures = [f"{short(n)} {_plain(figure(n, outcome.score.figure(n)))}" for n in run.objectives]
         blanks, title = " ".join(map(_shown, outcome.candidate.values())), str(card["title"])
         lines.append(f"candidate {outcome.number:>4}  {'  '.join(figures)}  {title[0].lower()}{title[1:]}: {blanks}")
     return lines
+
+
+def _plain(text: str) -> str:
+    """Words of the report for a terminal: commas between thousands, spaces before units.
+
+    >>> _plain(f"12{THIN}840 spikes at 20.0{THIN}%")
+    '12,840 spikes at 20.0 %'
+    """
+    return re.sub(rf"(?<=\d){THIN}(?=\d)", ",", text).replace(THIN, " ")
 
 
 def _shown(value: Value) -> str:

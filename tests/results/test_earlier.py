@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.earlier import read_earlier, to_lines
-from results.folder import create_or_open
+from results.folder import RunFolder, create_or_open
 from results.ledger import Ledger, Outcome, read
 from results.table import write_tables
 from spaces.candidate import Candidate, Score
@@ -54,6 +54,15 @@ def test_folder_and_table_say_the_same(run):
     expected = [replace(outcome, batch=0) for outcome in read(run.ledger)[0][:10]]
     assert read_earlier(run.path, SPACE, OBJECTIVES) == expected
     assert read_earlier(run.candidates_csv, SPACE, (*OBJECTIVES, "size, MB")) == expected
+
+
+def test_a_table_with_guarded_cells_says_the_same(tmp_path):
+    space = replace(SPACE, blanks={"op": CategoricalDistribution(("=a", "-1", "'=", "@b", "plain"))})
+    score = Score(state="ok", fidelity="trained", accuracy=0.5, columns={"=loss": -2.0}, error="-1 of 2")
+    outcomes = [Outcome(k, 0, Candidate({"op": op}), score) for k, op in enumerate(space.blanks["op"].choices)]
+    write_tables(RunFolder(tmp_path), outcomes, ("accuracy",), (1,), list(space.blanks))
+    assert ",'=a\n" in (tmp_path / "candidates.csv").read_text()
+    assert read_earlier(tmp_path / "candidates.csv", space, ("accuracy", "=loss")) == outcomes
 
 
 def test_lines_are_a_ledger(run, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from results.cells import plain
 from results.folder import RunFolder
 from results.ledger import Outcome
 from results.table import COLUMNS, front_numbers, write_tables
@@ -46,9 +47,20 @@ def test_columns_and_values_come_back_exactly(tmp_path):
     }.items():
         assert texts[column].map(float).tolist() == wanted
         assert table[column].tolist() == pytest.approx(wanted, rel=1e-15)
-    assert table["param.slot1"].tolist() == [o.candidate["slot1"] for o in outcomes]
-    assert table["error"].tolist() == [o.score.error.strip() for o in outcomes]
+    assert table["param.slot1"].map(plain).tolist() == [o.candidate["slot1"] for o in outcomes]
+    assert table["error"].map(plain).tolist() == [o.score.error.strip() for o in outcomes]
+    for column in ("param.slot1", "error"):
+        assert table[column].tolist()[:4] == ['\'=1+1,"quoted"', "'+x", "'-y", "'@z"]
     assert table["energy_nj"].isna().all()
+
+
+def test_names_of_further_figures_are_guarded_and_numbers_are_not(tmp_path):
+    outcome = make(0, 0.5, 1.0, decay=-0.25)
+    outcome = replace(outcome, score=replace(outcome.score, columns={"=loss": -1.5, "-gain": 2.0}))
+    write_tables(RunFolder(tmp_path), [outcome], ["accuracy"], [1], BLANKS)
+    names, cells = (tmp_path / "pareto.csv").read_text().splitlines()
+    assert ",error,'=loss,'-gain,param." in names
+    assert cells.endswith(",-1.5,2.0,SCB_k3,-0.25,4")
 
 
 def test_an_error_stays_one_line(tmp_path):
