@@ -30,7 +30,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted before anything was begun", file=sys.stderr)
+        print("interrupted; nothing was begun or lost: give the same command again", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -217,12 +217,13 @@ def _carry_out_all(jobs, say=None, again: str = "") -> int:  # noqa: ANN001
     warnings.showwarning = lambda message, *rest: console.print(
         f"note: {message}", highlight=False, markup=False, soft_wrap=True
     )
+    folder = None
     try:
         for folder in jobs(console):
             print((say or summary)(folder), flush=True)
     except KeyboardInterrupt as interrupt:
-        run = interrupt.args[0] if interrupt.args else None
-        if run is None and not again:
+        run = interrupt.args[0] if interrupt.args else folder and str(getattr(folder, "path", ""))
+        if not run and not again:
             raise
         way_on = f"go on with `{again or f'python launch.py resume {shlex.quote(run)}'}`"
         console.print(f"interrupted; all so far is kept: {way_on}", highlight=False, markup=False, soft_wrap=True)

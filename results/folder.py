@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shlex
 import socket
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from spaces.errors import RunError
 from spaces.files import reason, write_atomic
 from spaces.paths import plain_name
 from spaces.rules import OBJECT, TEXT, TEXTS, Rule, check_fields, list_of
+from spaces.temporary import NAME, sweep
 
 LOCK, HOLDER, WARM_START = ".lock", "lock.json", "warm_start.jsonl"
 
@@ -156,9 +156,7 @@ def _is_begun(folder: RunFolder) -> bool:
         ) from error
     if folder.config.name in names:
         return True
-    foreign = sorted(
-        name for name in names if name not in (LOCK, HOLDER, WARM_START) and not _TEMPORARY.fullmatch(name)
-    )
+    foreign = sorted(name for name in names if name not in (LOCK, HOLDER, WARM_START) and not NAME.fullmatch(name))
     if foreign:
         raise RunError(_foreign(folder.path, f"holds {foreign[0]!r} but no config.json"))
     return False
@@ -204,7 +202,7 @@ def lock(folder: RunFolder) -> Iterator[None]:
             f"run {str(folder.path)!r} cannot be locked ({reason(error)}): choose a writable local folder with --out"
         ) from error
     with guard:
-        _sweep(folder.path, holder)
+        sweep(folder.path)
         write_atomic(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
         try:
             yield
@@ -221,9 +219,6 @@ def default_path(space: str, data: str, now: datetime) -> Path:
         count += 1
         path = Path("runs") / f"{base}-{count}"
     return path
-
-
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -315,11 +310,3 @@ def _holder(path: Path) -> str:
         return f"pid {facts['pid']} on {facts['host']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "pid unknown"
-
-
-def _sweep(path: Path, holder: Path) -> None:
-    """Remove the half-written files of the last holder, if it was killed: it left its side file behind."""
-    found = re.match(r"pid (\d+) ", _holder(holder))
-    if found:
-        for left in path.rglob(f".*.{found[1]}.tmp"):
-            left.unlink(missing_ok=True)

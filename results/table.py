@@ -1,5 +1,6 @@
 """The ledger as tables: candidates.csv, and pareto.csv with the rows that stand on the front."""
 
+import csv
 from collections.abc import Sequence
 
 import numpy as np

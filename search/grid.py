@@ -13,7 +13,7 @@ from rich.console import Console
 from results.folder import RunFolder, default_path, lock
 from search.config import Config, from_json, to_json
 from search.needs import check_effect, idle
-from search.run import resume, run_search, workers
+from search.run import going_on_with, resume, run_search, workers
 from spaces.checksums import read_json, write_json
 from spaces.errors import RunError
 from spaces.files import reason
@@ -59,7 +59,7 @@ def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> It
     """Goes on with the runs of a grid, and begins those that are not begun; see ``run_grid`` and ``run.resume``."""
     plan = {name: replace(one, **where) for name, one in read_plan(home).items()}
     check_effect(list(plan.values()), where)
-    with workers(next(iter(plan.values()))):
+    with going_on_with(home / PLAN), workers(next(iter(plan.values()))):
         for name, config in plan.items():
             if (home / name / "config.json").exists():
                 without = idle(config, where)  # what another run of the grid takes up

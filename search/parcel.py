@@ -4,7 +4,6 @@ A space holds functions and cannot travel: it is made again from its name and op
 travel as arrays, which the workers of a node read from shared memory.
 """
 
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from search.job import config_space, make_setting
 from search.racing import Rivals
 from spaces.candidate import Candidate, Score
 from spaces.find import file_of, is_file
+from spaces.temporary import temporary_folder
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,9 +65,9 @@ def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
     torch.set_num_threads(parcel.config.threads)
     torch.backends.cudnn.deterministic = True
     config, train = parcel.config, _split(*parcel.train)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         if parcel.source:
-            path = Path(folder) / Path(config.space.rpartition(":")[0]).name
+            path = folder / Path(config.space.rpartition(":")[0]).name
             path.write_text(parcel.source)
             config = replace(config, space=f"{path}:{config.space.rpartition(':')[2]}")
         space, _ = config_space(config)

@@ -8,8 +8,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.find import file_of, is_file
 from spaces.paths import user_path
 from spaces.space import Space
+from spaces.temporary import sweep
 
 PACKAGES = ("torch", "numpy", "optuna", "spikefront")
 
@@ -102,7 +103,7 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
     source = user_path(config.warm_start, "--warm-start") if config.warm_start else None
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
     job = replace(job, config=replace(job.config, out=str(path)), earlier=earlier)
-    with workers(job.config):
+    with going_on_with(RunFolder(path).config), workers(job.config):
         return _run(path, job, describe(job), console)
 
 
@@ -132,8 +133,17 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
         console.print(
             f"note: versions changed since the run began: {then} then, {now} now", markup=False, soft_wrap=True
         )
-    with workers(job.config):
+    with going_on_with(folder.config), workers(job.config):
         return _run(folder.path, job, described, console)
+
+
+@contextmanager
+def going_on_with(begun: Path) -> Iterator[None]:
+    """Each KeyboardInterrupt that leaves this, be it the second, names the folder to resume once it holds ``begun``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(*([str(begun.parent)] if begun.exists() else [])) from None
 
 
 def workers(config: Config) -> AbstractContextManager[None]:
@@ -165,6 +175,7 @@ def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
     folder = open_existing(path)
     target = user_path(export_optuna, "--export-optuna") if export_optuna else None
     outcomes = read(folder.ledger)[0]
+    sweep(folder.path)
     publish(folder, outcomes)
     if target:
         export(folder, outcomes, target)
@@ -268,10 +279,10 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
         with Ledger.open(folder.ledger) as ledger, stages(console) as stage:
             try:
                 job.work(job, folder, ledger, stage)
-            except (KeyboardInterrupt, SearchError) as stop:
+            except (KeyboardInterrupt, SearchError):
                 with suppress(SearchError):  # what there is can be read; a second error would hide the first
                     publish(folder, ledger.outcomes)
-                raise (KeyboardInterrupt(str(folder.path)) if isinstance(stop, KeyboardInterrupt) else stop) from None
+                raise
             publish(folder, ledger.outcomes)
             if target:
                 export(folder, ledger.outcomes, target)

@@ -5,7 +5,6 @@ goes on with the same training; after the last epoch there is nothing left to tr
 group with it, and the group begins again from the checkpoint.
 """
 
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from evaluators.setting import Setting
 from search.cluster import Cluster, node_resources, room
 from search.storage import check_shared
 from spaces.errors import ClusterError, SearchError
+from spaces.temporary import temporary_folder
 
 OFTEN = 0.5  # seconds between two looks at the progress
 
@@ -75,8 +75,8 @@ def train_together(
         except BaseException as error:  # SystemExit, too: with it Ray ends the threads that outlive it
             told["error"] = error
 
-    with tempfile.TemporaryDirectory(prefix="spikefront-") as storage:
-        thread = Thread(target=carry, args=(storage,), daemon=True)  # off the main one: Ctrl-C stays ours
+    with temporary_folder() as storage:
+        thread = Thread(target=carry, args=(str(storage),), daemon=True)  # off the main one: Ctrl-C stays ours
         thread.start()
         while thread.is_alive():
             thread.join(OFTEN)

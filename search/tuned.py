@@ -9,8 +9,6 @@ it all.
 
 import logging
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +30,7 @@ from search.finalists import Carry, Finalist, Training, checkpoint_of, train
 from search.storage import check_shared
 from spaces.candidate import ACCURACIES, Score
 from spaces.errors import ClusterError, RunError
+from spaces.temporary import temporary_folder
 
 OFTEN = 0.2  # seconds between looks whether Tune still lives
 SETTINGS = {  # of Tune, which takes them from the environment
@@ -170,7 +169,6 @@ def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
     callbacks, asked = _loggers(log, folder), SimpleQueue()
     desk = Desk(asked, cluster.retries)
     died: list[BaseException] = []
-    home = Path(tempfile.mkdtemp(prefix="spikefront-"))  # of what Tune keeps, which nobody reads
 
     def work(name: str) -> None:
         demand = {name.lower(): amount for name, amount in cluster.demand.items()}
@@ -218,14 +216,14 @@ def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
                 raise task.fault
             yield task.score
 
-    try:
-        yield carry
-        asked.put(None)
-        if thread.is_alive():
-            thread.join()
-    finally:
-        quiet.setLevel(level)
-        shutil.rmtree(home, ignore_errors=True)
+    with temporary_folder() as home:  # of what Tune keeps, which nobody reads
+        try:
+            yield carry
+            asked.put(None)
+            if thread.is_alive():
+                thread.join()
+        finally:
+            quiet.setLevel(level)
 
 
 def _loggers(log: str, folder: Path) -> list[tune.Callback]:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from spaces.errors import RunError
+from spaces.temporary import hold, temporary_of
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -14,22 +15,30 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     path = Path(path)
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+            _write(path, data)
+        except FileNotFoundError:  # it was taken for a dead process's before it was held
+            _write(path, data)
         _sync_folder(path.parent)
     except OSError as error:
         raise RunError(
             f"file {str(path)!r} cannot be written ({reason(error)}): free space or make it writable, then run again"
         ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = temporary_of(path)
+    try:
+        with temporary.open("wb") as file:
+            hold(file)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def reason(error: BaseException) -> str:
