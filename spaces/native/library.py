@@ -1,4 +1,7 @@
-"""The native kernels: the C files beside this one, compiled for this processor when first used, and kept on disk."""
+"""The native kernels: the C files beside this one, compiled for this processor when first used, and kept on disk.
+
+What is kept bears the hash of its content in its name, so that a file that was cut off or changed is not loaded.
+"""
 
 import ctypes
 import functools
@@ -9,9 +12,12 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+
+from spaces.cache import cache_home, private_folders, temporary_home
 
 NAMES = ("backward.c", "bits.c", "fire.c", "fire_backward.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
@@ -45,20 +51,17 @@ def kernels() -> ctypes.CDLL | None:
     From then on the process keeps memory that it has freed, for the maps to come: see ``memory.c``.
     """
     try:
-        library = ctypes.CDLL(str(_compiled()))
-    except (OSError, subprocess.SubprocessError) as error:
+        library = _loaded()
+    except (OSError, AttributeError, subprocess.SubprocessError) as error:
         output = getattr(error, "stderr", None) or str(error)
+        way = "mend that" if _compiler() else "install a C compiler such as gcc"
         warnings.warn(
             "convolutions run dense, and norms and poolings as PyTorch has them, a few times slower, because compiling "
-            f"failed ({' '.join(output.split())[:200]}); install a C compiler such as gcc, or pass --no-compile to "
-            "silence this",
+            f"failed ({' '.join(output.split())[:200]}); {way}, or pass --no-compile to silence this",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
-    for name, (result, arguments) in SIGNATURES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
     library.keep_memory()
     return library
 
@@ -69,37 +72,75 @@ def check(status: int) -> None:
         raise MemoryError("not enough memory for a layer")
 
 
-def _compiled() -> Path:
-    """The library's file, compiled if it is not there; several processes may do so at once."""
+def _loaded() -> ctypes.CDLL:
+    """The library out of the first folder that has it, or can take it and lets it be run from there.
+
+    Raises:
+        OSError, subprocess.SubprocessError: there is no such folder, or no compiler.
+    """
     made_of = [*(source.read_text() for source in (*SOURCES, *HEADERS)), *OPTIONS, _processor()]
     key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikefront"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a home that cannot be written
-        home = Path(tempfile.gettempdir()) / f"spikefront-{os.getuid()}"
-        home.mkdir(mode=0o700, exist_ok=True)
-    path = home / f"kernels-{key}.so"
-    if path.exists():
-        return path
-    compiler = os.environ.get("CC") or next((name for name in COMPILERS if shutil.which(name)), None)
-    if compiler is None:
-        raise OSError("no C compiler found")
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        made = Path(folder) / path.name
+    homes = (home and home / "kernels" for home in (cache_home(), temporary_home()))
+    for folder in private_folders(*homes):
+        for path in _kept(folder, f"kernels-{key}"):
+            with suppress(OSError, AttributeError):  # not for this machine, or of other sources
+                return _opened(path)
         try:
-            _compile([*compiler.split(), *OPTIONS, "-fopenmp"], made)
+            return _opened(_compiled(folder, f"kernels-{key}"))
+        except OSError as error:  # it cannot be written, or nothing there may be run
+            fault = error
+    raise fault
+
+
+def _kept(folder: Path, name: str) -> Iterator[Path]:
+    """Libraries of that name that are whole."""
+    for path in folder.glob(f"{name}-*.so"):
+        with suppress(OSError):
+            if path.name == _named(name, path.read_bytes()):
+                yield path
+
+
+def _named(name: str, content: bytes) -> str:
+    return f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.so"
+
+
+def _opened(path: Path) -> ctypes.CDLL:
+    """The library in a file; raises OSError where it cannot be loaded, AttributeError where it lacks a function."""
+    library = ctypes.CDLL(str(path))
+    for name, (result, arguments) in SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _compiler() -> list[str]:
+    """The command of the compiler; empty if there is none."""
+    command = os.environ.get("CC") or next((name for name in COMPILERS if shutil.which(name)), "")
+    return command.split()
+
+
+def _compiled(folder: Path, name: str) -> Path:
+    """The library's file in a folder, compiled anew; several processes may do so at once."""
+    if not _compiler():
+        raise subprocess.SubprocessError("no C compiler found")
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        made = Path(place) / "kernels.so"
+        try:
+            _compile([*_compiler(), *OPTIONS, "-fopenmp"], made)
         except subprocess.CalledProcessError:  # a compiler without OpenMP
-            _compile([*compiler.split(), *OPTIONS], made)
-        made.replace(path)
-    return path
+            _compile([*_compiler(), *OPTIONS], made)
+        made.chmod(0o700)  # whatever the umask is
+        return made.replace(folder / _named(name, made.read_bytes()))
 
 
 def _compile(command: Sequence[str], made: Path) -> None:
     """Makes the library out of the sources, which are compiled side by side."""
 
     def run(*arguments: str) -> None:
-        subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
+        try:
+            subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
+        except (FileNotFoundError, PermissionError) as error:
+            raise subprocess.SubprocessError(f"compiler {command[0]!r} cannot be run: {error.strerror}") from error
 
     def compiled(source: Path) -> str:
         path = str(made.with_name(f"{source.stem}.o"))

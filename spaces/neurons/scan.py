@@ -1,20 +1,25 @@
 """The scan over time: a one-step update unrolled over T, compiled into one kernel forward and one backward.
 
 The backward kernel computes the membranes again from the input, so a layer keeps nothing but its input current for it.
-Kernels are cached on disk by PyTorch; there is one pair a neuron rule, T and precision, which serves all layers by
-dynamic shapes. Parameters are tensor inputs, so their values never cause a recompilation. Membranes are float32 where
-currents and spikes are of fewer bits, which kernels read and write as they are.
+Kernels are cached on disk by PyTorch, in a folder that nobody else can write to; there is one pair a neuron rule, T and
+precision, which serves all layers by dynamic shapes. Parameters are tensor inputs, so their values never cause a
+recompilation. Membranes are float32 where currents and spikes are of fewer bits, which kernels read and write as they
+are.
 """
 
 import functools
+import os
+import shutil
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from spaces.cache import private_folders, temporary_home
 from spaces.neurons.step import Parameters, Rule, State
 from spaces.neurons.steps import STEPS
 from spaces.neurons.surrogate import SURROGATES, fire, heaviside
@@ -102,10 +107,22 @@ def _compile(kernel: Kernel) -> Kernel:
 
     @functools.wraps(kernel)
     def run(*inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        _keep_private()
         _allow_many()
         return compiled(*inputs)
 
     return run
+
+
+@functools.cache
+def _keep_private() -> None:
+    """Has PyTorch cache kernels, which it loads as they are, in a private folder, where others have their own."""
+    named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    home = temporary_home()  # not in a home that several machines share: kernels are of this machine's processor
+    for folder in private_folders(Path(named) if named else home and home / "inductor"):
+        if os.access(folder, os.W_OK):
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+            return
 
 
 _this_thread = threading.local()
@@ -154,9 +171,11 @@ def scan(x: Tensor, p: Parameters, rule: Rule, *, compiled: bool = True) -> Tens
         except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             _broken.append(reason)
+            there = os.environ.get("CXX") or any(map(shutil.which, ("g++", "clang++")))
+            way = "mend that" if there else "install a C++ compiler such as g++"
             warnings.warn(
                 f"neurons run uncompiled, a few times slower, because compiling failed ({reason}); "
-                "install a C++ compiler such as g++, or pass --no-compile to silence this",
+                f"{way}, or pass --no-compile to silence this",
                 RuntimeWarning,
                 stacklevel=2,
             )

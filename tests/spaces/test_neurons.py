@@ -483,14 +483,17 @@ def test_a_map_of_one_pixel_has_no_neighbours():
     assert torch.equal(made("eclif2d", compiled=False)(x), Neuron("lif", tau=2.5, threshold=0.75, compiled=False)(x))
 
 
-def test_a_machine_that_cannot_compile_runs_eagerly_and_says_so_once(monkeypatch, recwarn):
+@pytest.mark.parametrize(("found", "way"), [(None, r"install a C\+\+ compiler"), ("/usr/bin/g++", "mend that")])
+def test_a_machine_that_cannot_compile_runs_eagerly_and_says_so_once(found, way, monkeypatch, recwarn):
     def broken(rule):
         raise torch._dynamo.exc.TorchDynamoException("No working C++ compiler found")
 
     monkeypatch.setattr(scan_module, "_forward_kernel", broken)
     monkeypatch.setattr(scan_module, "_broken", [])
+    monkeypatch.setattr(scan_module.shutil, "which", lambda name: found)
+    monkeypatch.delenv("CXX", raising=False)
     x = torch.randn(4, 8, 16, 8, 8)
-    with pytest.warns(RuntimeWarning, match="install a C\\+\\+ compiler"):
+    with pytest.warns(RuntimeWarning, match=way):
         spikes = Neuron("lif")(x)
     assert torch.equal(spikes, Neuron("lif", compiled=False)(x))
     recwarn.clear()

@@ -196,7 +196,7 @@ def test_without_a_compiler_it_is_dense_and_says_so_once(monkeypatch, tmp_path):
 
 def test_is_compiled_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = library._compiled()
-    assert list((tmp_path / "spikefront").iterdir()) == [path]
+    path = library._loaded()._name
+    assert [str(entry) for entry in (tmp_path / "spikefront" / "kernels").iterdir()] == [path]
     monkeypatch.setattr(subprocess, "run", lambda *a, **o: pytest.fail("compiled twice"))
-    assert library._compiled() == path
+    assert library._loaded()._name == path
