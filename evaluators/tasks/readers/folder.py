@@ -106,7 +106,8 @@ def _read_images(what: str, files: Sequence[Path], fit: Fit | None) -> tuple[np.
     }
     remarks = [f"images {what}: {len(those)}, such as {str(those[0])!r}" for what, those in notable.items() if those]
     if fit is not None:
-        least, most = (f"{height}x{width}" for width, height in (min(sizes, key=math.prod), max(sizes, key=math.prod)))
+        ordered = sorted(sizes, key=lambda size: (math.prod(size), size))
+        least, most = (f"{height}x{width}" for width, height in (ordered[0], ordered[-1]))
         remarks.append(f"images of {len(sizes)} sizes, {least} to {most} pixels, were brought to {fit}")
     return pixels, remarks
 

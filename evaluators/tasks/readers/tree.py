@@ -14,7 +14,7 @@ from spaces.errors import TaskError
 TEST_SEED = 1797  # never the run's seed: test figures of runs with different seeds are on the same samples
 NOT_CLASSES = frozenset(("train", "test", "val", "valid", "validation"))  # what splits are called
 RULE = "train/ and test/, each with a folder of images or recordings a class"
-DRAW = "--test-share 0.2 draws a test split"
+DRAW = "draw a test split with --test-share 0.2"
 Sample = tuple[Path, int]  # a file and its label
 
 
@@ -113,7 +113,7 @@ def _sides(path: Path, test_share: float | None) -> tuple[Path, Path | None]:
     if test is not None and test_share is not None:
         raise TaskError(f"{str(path)!r} has a test split in {test.name}/: drop --test-share {test_share:g}")
     if train is not None and test is None and test_share is None:
-        raise TaskError(f"{str(path)!r} has no class folders in test/: put some there, or give {DRAW}")
+        raise TaskError(f"{str(path)!r} has no class folders in test/: put some there, or {DRAW}")
     if train is not None:
         return train, test
     names = _classes(path)
@@ -121,7 +121,7 @@ def _sides(path: Path, test_share: float | None) -> tuple[Path, Path | None]:
         raise TaskError(f"{str(path)!r} has no class folders in train/; it must hold {RULE}")
     if test_share is None:
         raise TaskError(
-            f"{str(path)!r} has no folder train/; it must hold {RULE}; for class folders alone, such as "
+            f"{str(path)!r} has no folder train/; it must hold {RULE}; of class folders alone, such as "
             f"{names[0]!r}, {DRAW}"
         )
     return path, None

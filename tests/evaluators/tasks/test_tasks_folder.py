@@ -1,11 +1,14 @@
+import shutil
 import warnings
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from evaluators.tasks.load import load_task
-from evaluators.tasks.readers import guard
+from evaluators.tasks.readers import guard, picture
 from evaluators.tasks.readers.events import Framing
 from evaluators.tasks.readers.folder import read_folder
 from spaces.errors import TaskError
@@ -71,11 +74,11 @@ def test_task(tmp_path, write_images):
     assert task.class_names == ("cat", "dog")
 
 
-def refused(folder, rule):
+def refused(folder, rule, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(TaskError, match=rule) as caught:
-            load_task(folder)
+            load_task(folder, **options)
     assert "\n" not in str(caught.value)
 
 
@@ -122,3 +125,141 @@ def test_more_than_the_memory(tmp_path, write_images, monkeypatch):
     write_images(tmp_path)
     monkeypatch.setattr(guard, "available_memory", lambda: 100)
     refused(tmp_path, "12 images of 5x7x3: loading needs")
+
+
+def in_classes(folder, counts, size=(7, 5)):
+    """Folders of classes alone, with so many images each; each image is of one value of its own."""
+    value = 0
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("L", size, value := value + 1).save(folder / name / f"{number}.png")
+    return folder
+
+
+def values(images):
+    return images[:, 0, 0, 0].tolist()
+
+
+def test_a_test_split_is_drawn_by_class_and_not_by_the_seed(tmp_path):
+    in_classes(tmp_path, {"cat": 50, "dog": 10, "owl": 20})
+    one, other = (load_task(tmp_path, test_share=0.2, seed=seed) for seed in (0, 1))
+    assert np.bincount(one.test.labels).tolist() == [10, 2, 4]
+    assert values(one.test.images) == values(other.test.images)
+    assert values(one.train.images) != values(other.train.images)
+    splits = (one.train, one.validation, one.test)
+    assert sorted(value for split in splits for value in values(split.images)) == list(range(1, 81))
+    assert "16 of 80 samples were drawn to test on, the same for every --seed" in one.provenance["remarks"]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_every_class_keeps_one_image_to_train_validate_and_test_on(tmp_path, share):
+    task = load_task(in_classes(tmp_path, {"cat": 30, "dog": 3}), test_share=share)
+    for split in (task.train, task.validation, task.test):
+        assert set(split.labels.tolist()) == {0, 1}
+
+
+def test_a_test_split_is_drawn_from_train_where_there_is_no_test(tmp_path):
+    in_classes(tmp_path / "train", {"cat": 10, "dog": 10})
+    in_classes(tmp_path / "val", {"cat": 1, "dog": 1})
+    refused(tmp_path, "has no class folders in test/: put some there, or draw a test split with --test-share 0.2")
+    raw = read_folder(tmp_path, Framing(frames=4), test_share=0.3)
+    assert (len(raw.x_train), len(raw.x_test)) == (14, 6)
+    assert f"files and folders beside train/ and test/ passed over: 1, such as '{tmp_path}/val'" in raw.remarks
+
+
+def test_a_class_may_be_called_train_but_not_all_of_them_as_splits_are(tmp_path):
+    in_classes(tmp_path / "vehicles", {"car": 3, "train": 3})
+    assert read_folder(tmp_path / "vehicles", Framing(frames=4), test_share=0.3).class_names == ("car", "train")
+    in_classes(tmp_path / "flat", {"train": 3, "test": 3, "Val": 3})
+    refused(tmp_path / "flat", "has no class folders in train/; it must hold train/ and test/", test_share=0.3)
+
+
+def test_what_cannot_be_drawn(tmp_path, write_images):
+    refused(
+        in_classes(tmp_path / "few", {"cat": 9, "dog": 2}), "class 'dog' has 2 samples; .* at least 3", test_share=0.2
+    )
+    refused(
+        in_classes(tmp_path / "alone", {"cat": 9, "dog": 9}),
+        "has no folder train/; .* such as 'cat', draw a test split with --test-share 0.2",
+    )
+    refused(write_images(tmp_path / "both"), "has a test split in test/: drop --test-share 0.5", test_share=0.5)
+    refused(in_classes(tmp_path / "one", {"cat": 9}), "one' has 1 class folders; at least 2", test_share=0.2)
+    refused("digits", "'digits' has a test split, --test-share is of folders", test_share=0.2)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_class_without_test_images_is_told(tmp_path, write_images, kept):
+    write_images(tmp_path, classes=("ant", "cat", "dog"))
+    for file in (tmp_path / "test" / "cat").iterdir():
+        file.unlink()
+    if not kept:
+        (tmp_path / "test" / "cat").rmdir()
+    task = load_task(tmp_path)
+    assert task.test.labels.tolist() == [0, 0, 2, 2]
+    assert task.provenance["remarks"] == ["classes without test samples: 1, such as 'cat'"]
+    shutil.rmtree(tmp_path / "test" / "ant")
+    shutil.rmtree(tmp_path / "test" / "dog")
+    refused(tmp_path, "test' holds no images|has no class folders in test/")
+
+
+def test_links_in_circles_and_diamonds_end_and_each_image_is_read_once(tmp_path, write_images):
+    write_images(tmp_path)
+    home = tmp_path / "train" / "cat"
+    (home / "up").symlink_to(tmp_path)
+    levels = [tmp_path / ".levels" / str(number) for number in range(30)]
+    for here, below in pairwise(levels):
+        here.mkdir(parents=True)
+        for name in ("left", "right"):  # 2 ** 29 paths to the end
+            (here / name).symlink_to(below)
+    levels[-1].mkdir()
+    Image.new("RGB", (7, 5), (1, 2, 3)).save(levels[-1] / "end.png")
+    (home / "more").symlink_to(levels[0])
+    raw = read(tmp_path)
+    assert len(raw.x_train) == 9
+    assert raw.x_train[4].reshape(-1, 3).tolist() == [[1, 2, 3]] * 35
+    assert raw.origin["files_passed_over"] == 30
+    assert raw.remarks[0].startswith("linked folders that are read already passed over: 30, such as")
+
+
+def test_a_class_of_broken_links_is_told_of_them(tmp_path, write_images):
+    write_images(tmp_path)
+    for file in (tmp_path / "train" / "dog").iterdir():
+        file.unlink()
+        file.symlink_to("annex/none")
+    refused(
+        tmp_path, r"train/dog' holds no images or recordings \(links that lead nowhere passed over: 4, such as .*dog/0"
+    )
+
+
+def test_folders_that_may_not_be_read_are_named(tmp_path, write_images, monkeypatch):
+    (write_images(tmp_path) / "train" / "dog" / "more").mkdir()
+    found = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "more":
+            raise PermissionError(13, "Permission denied", str(path))
+        return found(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    refused(tmp_path, "cannot read .*dog/more' as a folder: PermissionError")
+
+
+def test_images_of_any_size_are_brought_to_one(tmp_path):
+    in_classes(tmp_path, {"cat": 4, "dog": 4})
+    Image.new("L", (600, 900), 200).save(tmp_path / "dog" / "large.png")
+    refused(tmp_path, "large.png' is 600x900 pixels; at most 512 a side: give --image-size", test_share=0.2)
+    (tmp_path / "dog" / "large.png").rename(tmp_path / "cat" / "large.png")
+    task = load_task(tmp_path, test_share=0.3, image_size="8x12", image_fit="pad")
+    assert (task.spec.height, task.spec.width) == (8, 12)
+    assert task.provenance["remarks"][-1] == (
+        "images of 2 sizes, 5x7 to 900x600 pixels, were brought to 8x12 pixels: "
+        "the longer side resized, the rest filled with white"
+    )
+    refused("digits", "'digits' has images of one size, --image-size is of folders", image_size="32")
+
+
+def test_an_image_is_refused_that_cannot_be_decoded_in_the_memory(tmp_path, write_images, monkeypatch):
+    write_images(tmp_path)
+    monkeypatch.setattr(picture, "available_memory", lambda: 400)
+    refused(tmp_path, "cat/0.png' is 7x5 pixels: decoding needs about 0.0 GB")

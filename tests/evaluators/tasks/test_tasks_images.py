@@ -442,8 +442,10 @@ def foreseen(found, fit):
     """Pixels [6, H, W, C] as Pillow has them, or the number of an image that is not to be read, or of another size."""
     modes = []
     for number, (data, _) in enumerate(found):
-        try:
-            with Image.open(io.BytesIO(data)) as image:
+        try:  # a real file: a plugin may go back beyond its beginning, which bytes in memory let pass
+            with tempfile.TemporaryFile() as file:
+                file.write(data)
+                image = Image.open(file)
                 modes.append(image.mode)
                 image.load()
         except Exception:
