@@ -1,5 +1,6 @@
 """Evaluation of one network on one split: answers by class, exact counts, is it silent; and its BN recalibration."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from statistics import fmean
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from evaluators.counting import Counts, LayerCount, counting
 from evaluators.readings import Readings, reading
@@ -116,10 +118,14 @@ def evaluate(
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, task: Task, *, samples: int, seed: int, device: str = "cpu") -> None:
-    """Replaces the BN statistics by those of ``samples`` training samples, the same for every candidate.
+    """Replaces the BN statistics by those of ``samples`` training samples, the same for every candidate; 0 keeps them.
 
-    Statistics inherited from a supernet are a mixture over paths and fit none of them (Guo et al., ECCV 2020).
+    Everything that is judged is recalibrated before. Statistics inherited from a supernet are a mixture over paths and
+    fit none of them (Guo et al., ECCV 2020). Those of a network that was trained alone are running means over steps in
+    which its weights moved, and after few steps they hold much of their initial values.
     """
+    if not samples:
+        return
     with renewing_statistics(network):
         for images in calibration_batches(task, samples=samples, seed=seed, device=device):
             network(images)
@@ -127,27 +133,38 @@ def recalibrate(network: nn.Module, task: Task, *, samples: int, seed: int, devi
 
 @contextmanager
 def renewing_statistics(network: nn.Module) -> Iterator[None]:
-    """Within, BN statistics are made anew, as the mean over the batches seen; afterwards the network infers."""
-    norms = [module for module in network.modules() if isinstance(module, Norm)]
-    held = [(norm.momentum, norm.normalise) for norm in norms]
+    """Within, BN statistics are made anew, as the mean over the batches seen; afterwards the network infers.
+
+    All but the norms infers within, too: what dropout lets through has another variance.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    held = [(norm.momentum, getattr(norm, "normalise", None)) for norm in norms]
+    network.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean over batches
-        norm.normalise = batch_norm  # of its own batches, whoever else there is
-    network.train()
+        if isinstance(norm, Norm):
+            norm.normalise = batch_norm  # of its own batches, whoever else there is
+        norm.train()
     try:
         yield
     finally:
         for norm, (momentum, normalise) in zip(norms, held, strict=True):
-            norm.momentum, norm.normalise = momentum, normalise
+            norm.momentum = momentum
+            if isinstance(norm, Norm):
+                norm.normalise = normalise
         network.eval()
 
 
 def calibration_batches(task: Task, *, samples: int, seed: int, device: str = "cpu") -> Iterator[Tensor]:
-    """Images of the first ``samples`` of a seeded order of the training split; none of a batch of one."""
+    """Images of the first ``samples`` of a seeded order of the training split; none of a batch of one.
+
+    Batches are of about the same size, since a mean over them has each weigh alike.
+    """
     order = torch_generator(seed, "recalibration")
     left = min(samples, len(task.train))
-    for images, _ in batches(task, task.train, batch_size=CALIBRATION_BATCH, device=device, generator=order):
+    size = math.ceil(left / math.ceil(left / CALIBRATION_BATCH))
+    for images, _ in batches(task, task.train, batch_size=size, device=device, generator=order):
         yield images[:left]
         left -= min(left, len(images))
         if left < 2:  # a batch of one has no variance

@@ -22,7 +22,8 @@ class Recipe:
         few_shot, few_shot_epochs: a blank of which each family of values has a supernet of its own, and the passes over
             the training split that it is trained on for; None: one supernet for all.
         supernets: how many are trained, each under a seed of its own; a candidate's score is the mean over them.
-        recalibration_samples: training samples for the BN statistics of a candidate; 0 keeps the supernet's mixture.
+        recalibration_samples: training samples for the BN statistics of what is judged, see ``recalibrate``; 0 keeps
+            a supernet's mixture, and the running means of a network trained alone.
         threshold_balancing: a candidate's neurons are made to fire as often as the supernet's, see ``balance``.
     """
 

@@ -201,7 +201,6 @@ OF_A_SUPERNET = (
     "path_rule",
     "paths",
     "time_schedule",
-    "recalibration_samples",
     "threshold_balancing",
     "prefix_cache_mb",
 )

@@ -12,7 +12,7 @@ from torch import nn
 from evaluators.checkpoint import Place, drop, join, own_tensors, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
-from evaluators.evaluation import Evaluation, evaluate
+from evaluators.evaluation import Evaluation, evaluate, recalibrate
 from evaluators.few_shot import supernet_of
 from evaluators.pruning.masks import detach
 from evaluators.pruning.rules import Rule, begin_gradual
@@ -111,7 +111,10 @@ def train(
     until: int | None = None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Trained:
-    """Trains a finalist, to the end or the epoch ``until``, on from its checkpoint if there is one; never tests it."""
+    """Trains a finalist, to the end or the epoch ``until``, on from its checkpoint if there is one; never tests it.
+
+    What is judged, and stored, has BN statistics of its weights as they are, see ``recalibrate``.
+    """
     setting, start = training.setting, time.perf_counter()
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
 
@@ -134,6 +137,9 @@ def train(
             after_step=pruned_as_asked(network, candidate),
             workers=workers,
         )
+        if workers.first:  # behind the last checkpoint, so a training that goes on knows nothing of it
+            samples = setting.recipe.recalibration_samples
+            recalibrate(network, setting.task, samples=samples, seed=setting.seed, device=setting.device)
         return network, curve
 
     network, curve = in_parts(part, training.parts)

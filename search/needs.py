@@ -19,7 +19,17 @@ OF_NETWORKS = (
     *("image_size", "image_fit", "test_share"),
     *("search_sparsity", "precision", "batch_size", "learning_rate", "loss", "logit_scale", "norm_scale", "head_gain"),
     *("kernel_init", "spike_weight", "racing", "finalists", "finalist_pool", "finalist_epochs", "finalist_weights"),
-    *("prune", "sparsity", "energy_model", "device", "threads", "train_workers", "train_parts", "log"),
+    *(
+        "recalibration_samples",
+        "prune",
+        "sparsity",
+        "energy_model",
+        "device",
+        "threads",
+        "train_workers",
+        "train_parts",
+        "log",
+    ),
     *OF_A_SUPERNET,
     *OF_WORKERS,
 )

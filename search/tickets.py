@@ -212,6 +212,8 @@ def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> 
         twin=base,
         match=training,
         device=setting.device,
+        parts=place.config.train_parts or 1,
+        recalibration_samples=setting.recipe.recalibration_samples,
         pruning=Pruning(
             pattern=wish.pattern, budget=wish.budget, floor=wish.floor, spare=wish.spare, spec=setting.task.spec
         ),

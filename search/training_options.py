@@ -57,7 +57,12 @@ def add_training_options(supernet: argparse._ArgumentGroup, add: Callable[..., N
     add(supernet, "kernel_init", "identity (options pass spikes on at the start, so paths agree) or uniform")
     add(supernet, "norm_scale", "initial scale of normalisation; 1 switches it off", float)
     add(supernet, "head_gain", "initial gain of the readout's weights", float)
-    add(supernet, "recalibration_samples", "training samples for a candidate's BN statistics; 0 switches it off", int)
+    add(
+        supernet,
+        "recalibration_samples",
+        "training samples that what is judged gets its BN statistics from, trained or not; 0 keeps those it has",
+        int,
+    )
     supernet.add_argument(
         "--threshold-balancing",
         action="store_true",

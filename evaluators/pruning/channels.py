@@ -57,6 +57,8 @@ def trace(network: nn.Module, spec: TaskSpec) -> Channels:
     """
     meta = copy.deepcopy(network)
     for part in meta.modules():
+        part._forward_hooks.clear()  # who watches the network learns nothing of its copy
+        part._forward_pre_hooks.clear()
         if hasattr(part, "compiled"):
             part.compiled = False
     meta.to("meta").eval()

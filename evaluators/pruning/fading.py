@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from evaluators.evaluation import calibration_batches
 from evaluators.pruning.channels import faded, trace
-from evaluators.pruning.making import Cost, Making, Ticket, cost_of, kept_masks, trained
+from evaluators.pruning.making import Cost, Making, Ticket, cost_of, kept_masks, renew, trained
 from evaluators.pruning.masks import CHANNELS, Masks, Pruning, attach, one_shot, sparsity_of
-from evaluators.pruning.rules import GRADUAL_END
+from evaluators.pruning.rules import GRADUAL_END, Rule
 from spaces.neurons.neuron import Neuron
 
 PATIENCE, RATE_SAMPLES = 2, 256  # epochs that a channel must be nearly silent, and samples that this is measured on
@@ -32,8 +32,8 @@ def fading(making: Making, targets: Sequence[float] = ()) -> Iterator[Ticket]:
         attach(network, masks)
 
         def find(epoch: int = epoch, now: Masks = masks, network: nn.Module = network, under: dict = under) -> tuple:
-            def rule(step: int, total: int, optimiser: torch.optim.Optimizer) -> None:
-                attach(network, now)
+            def rule(network: nn.Module) -> Rule:
+                return lambda step, total, optimiser: attach(network, now)
 
             _, spent = trained(making, "fading", network, rule=rule, until=epoch, title="fading")
             facts = {"seconds": spent.seconds / epoch, "under": {}, "removed": removed[epoch - 1]}
@@ -50,7 +50,7 @@ def fading(making: Making, targets: Sequence[float] = ()) -> Iterator[Ticket]:
         cost = cost + cost_of(making, network, 1, facts["seconds"])
     network = making.build()
     attach(network, masks)
-    curve, _ = trained(making, "fading", network, until=epochs)
+    curve, _ = trained(making, "fading", network)
     yield Ticket(
         method="fading",
         sparsity=sparsity_of(network),
@@ -77,7 +77,7 @@ def channel_rates(making: Making, network: nn.Module, pruning: Pruning) -> dict[
 
         return hook
 
-    network.eval()
+    renew(making, network)
     handles = [
         part.register_forward_hook(note(name)) for name, part in network.named_modules() if isinstance(part, Neuron)
     ]

@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import torch
 from torch import nn
 
 from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_tensors
-from evaluators.evaluation import evaluate
+from evaluators.evaluation import evaluate, recalibrate
 from evaluators.pruning.masks import Masks, Pruning, attach
 from evaluators.pruning.rules import Rule, begin_bits, holding, spike_penalty
 from evaluators.tasks.task import Task, batch_count
 from evaluators.training import Epoch, Plan, fit
+from evaluators.workers import Workers, in_parts
 from spaces.seeds import derive
 from spaces.timing import Timed, set_timesteps
 
@@ -39,6 +42,8 @@ class Making:
     Attributes:
         build: the network with its initial weights; the same at every call.
         task, plan, seed, device: how it is trained.
+        parts: of every batch, see ``in_parts``.
+        recalibration_samples: that a network which is judged gets its BN statistics from, see ``recalibrate``.
         folder: where stages are kept; a stage that is there is not done again.
         match: what they must bear.
         twin: where the stages of the dense twin are kept, which several methods share; by default in ``folder``.
@@ -58,6 +63,8 @@ class Making:
     match: str = ""
     twin: Path | None = None
     device: str = "cpu"
+    parts: int = 1
+    recalibration_samples: int = 128
     pruning: Pruning = field(default_factory=Pruning)
     rewind: int = 1
     spike_penalty: float = 0.0
@@ -99,14 +106,16 @@ def trained(
     name: str,
     network: nn.Module,
     *,
-    rule: Rule | None = None,
+    rule: Callable[[nn.Module], Rule] | None = None,
     until: int | None = None,
     title: str = "",
 ) -> tuple[list[Epoch], Cost]:
     """Trains a network in place, to the end or the epoch ``until``: a stage called ``name``, on from where it was.
 
     Buffers that its weights have beside them (masks, latent values) are kept and put back with these. It runs at the T
-    that it has. The seconds of a training that was cut off are those that all of it would have taken at its pace since.
+    that it has. At the end it is recalibrated, as it is judged and stored; what goes on from an epoch is not. ``rule``
+    gives the rule of a network, of which there is a copy for each part of a batch. The seconds of a training that was
+    cut off are those that all of it would have taken at its pace since.
     """
     done, checkpoint = making.folder / f"{name}.safetensors", making.folder / f"{name}.checkpoint.safetensors"
     if until is None and (kept := read_tensors(done, match=making.match)) is not None:
@@ -120,20 +129,30 @@ def trained(
         steps[1] = now
         tell(now, total)
 
-    with spike_penalty(network, making.spike_penalty) as penalty:
-        curve = fit(
-            network,
-            making.task,
-            making.plan,
-            seed=making.seed,
-            until=until,
-            device=making.device,
-            checkpoint=checkpoint,
-            match=making.match,
-            on_step=told,
-            after_step=rule or (lambda done, total, optimiser: None),
-            penalty=penalty,
-        )
+    copies = [network, *(deepcopy(network) for _ in range(making.parts - 1))]
+
+    def part(workers: Workers) -> list[Epoch]:
+        mine = copies[workers.rank]
+        with spike_penalty(mine, making.spike_penalty) as penalty:
+            curve = fit(
+                mine,
+                making.task,
+                making.plan,
+                seed=making.seed,
+                until=until,
+                device=making.device,
+                checkpoint=checkpoint,
+                match=making.match,
+                on_step=told,
+                after_step=rule(mine) if rule else lambda done, total, optimiser: None,
+                penalty=penalty,
+                workers=workers,
+            )
+        if until is None and workers.first:
+            renew(making, mine)
+        return curve
+
+    curve = in_parts(part, making.parts)
     ran = steps[1] - steps[0] + 1 if steps[1] else 0
     seconds = (time.perf_counter() - start) * (steps[1] / ran if ran else 0.0)
     cost = cost_of(making, network, len(curve), seconds)
@@ -142,6 +161,13 @@ def trained(
         save_tensors(done, own_tensors(network), about)
         checkpoint.unlink(missing_ok=True)
     return curve, cost
+
+
+def renew(making: Making, network: nn.Module) -> None:
+    """Gives a network BN statistics of its weights as they are, at the T that it has, so that it can be judged."""
+    samples, seed = making.recalibration_samples, making.seed
+    recalibrate(network, making.task, samples=samples, seed=seed, device=making.device)
+    network.eval()
 
 
 def cost_of(making: Making, network: nn.Module, epochs: int, seconds: float) -> Cost:
@@ -183,7 +209,7 @@ def train_ticket(
     """Trains what masks leave of a network from the weights that it has, at its full T."""
     attach(network, masks)
     begin_bits(network, making.weight_bits)
-    rule = holding(network, making.weight_bits)
+    rule = partial(holding, bits=making.weight_bits)
     return trained(making, name, network, rule=rule, title=title or "ticket")
 
 

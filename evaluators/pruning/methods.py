@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from evaluators.pruning.making import (
     inside,
     kept_masks,
     limit,
+    renew,
     rewound,
     round_seed,
     timesteps_of,
@@ -42,9 +44,11 @@ from evaluators.pruning.masks import (
     one_shot,
 )
 from evaluators.pruning.rules import (
+    Rule,
     begin_bits,
     begin_gradual,
     begin_spines,
+    gradual,
     layerwise,
     random_scores,
     regrowing,
@@ -235,7 +239,8 @@ def gmp(making: Making, targets: Sequence[float]) -> Iterator[Ticket]:
     """Gradual magnitude pruning, see ``gradual``: one training, in which weights go."""
     for sparsity in targets:
         network = making.build()
-        rule = begin_gradual(network, sparsity, making.pruning, making.weight_bits)
+        begin_gradual(network, sparsity, making.pruning, making.weight_bits)
+        rule = partial(gradual, sparsity=sparsity, pruning=making.pruning, bits=making.weight_bits)
         yield _while_training(making, "gmp", sparsity, network, rule)
 
 
@@ -250,7 +255,7 @@ def dst(making: Making, targets: Sequence[float]) -> Iterator[Ticket]:
         scores = random_scores(network, torch_generator(making.seed, "first masks"))
         attach(network, one_shot(network, sparsity, layerwise(making.pruning), scores=scores))
         begin_bits(network, making.weight_bits)
-        yield _while_training(making, "dst", sparsity, network, regrowing(network, making.weight_bits))
+        yield _while_training(making, "dst", sparsity, network, partial(regrowing, bits=making.weight_bits))
 
 
 def stds(making: Making, targets: Sequence[float]) -> Iterator[Ticket]:
@@ -263,11 +268,13 @@ def stds(making: Making, targets: Sequence[float]) -> Iterator[Ticket]:
     for sparsity in targets:
         network = making.build()
         begin_spines(network, making.pruning.spare)
-        rule = spines(network, check_sparsity(sparsity), making.pruning)
+        rule = partial(spines, sparsity=check_sparsity(sparsity), pruning=making.pruning)
         yield _while_training(making, "stds", sparsity, network, rule)
 
 
-def _while_training(making: Making, method: str, sparsity: float, network: nn.Module, rule: Callable) -> Ticket:
+def _while_training(
+    making: Making, method: str, sparsity: float, network: nn.Module, rule: Callable[[nn.Module], Rule]
+) -> Ticket:
     title = f"{method} {100 * sparsity:.1f} %"
     curve, cost = trained(making, f"ticket-{sparsity:g}", network, rule=rule, title=title)
     return Ticket(method=method, sparsity=sparsity, network=network, curve=curve, find=cost, train=Cost())
@@ -298,7 +305,7 @@ def divergences(making: Making, network: nn.Module) -> dict[int, float]:
 
     P_T is the softmax of the mean readout over T steps, scaled as in the loss.
     """
-    network.eval()
+    renew(making, network)
     full_time = timesteps_of(network)
     answers: dict[int, list[Tensor]] = {t: [] for t in range(2, full_time + 1)}
     for images in calibration_batches(making.task, samples=PROBE_SAMPLES, seed=making.seed, device=making.device):

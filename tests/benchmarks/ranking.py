@@ -28,7 +28,7 @@ from options import parse  # makes the project importable, too
 from processes import processes
 from torch import nn
 
-from evaluators.evaluation import evaluate
+from evaluators.evaluation import evaluate, recalibrate
 from evaluators.few_shot import supernet_of
 from evaluators.scores import score_of
 from evaluators.setting import Setting
@@ -162,6 +162,8 @@ def train(setting: Setting, candidate: Candidate, network: nn.Module, *, seed: i
     plan = replace(setting.recipe.plan, epochs=epochs, time_schedule=())
     rule = pruned_as_asked(network, candidate)
     fit(network, setting.task, plan, seed=seed, device=setting.device, after_step=rule)
+    samples = setting.recipe.recalibration_samples
+    recalibrate(network, setting.task, samples=samples, seed=setting.seed, device=setting.device)
     validation = evaluate(
         network, setting.task, setting.task.validation, device=setting.device, with_readings=bool(setting.readings)
     )

@@ -68,7 +68,7 @@ def test_in_bf16_too_where_counts_stay_exact(setting, supernet, monkeypatch):
 
     def counted(self, x, forward=Neuron.forward):
         y = forward(self, x)
-        if not self.training:
+        if y.shape[1] == len(setting.task.validation):  # and not the calibration's samples
             fired.append(int((y != 0).sum()))
         return y
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import launch
 from evaluators.checkpoint import load_weights, read_tensors
-from evaluators.evaluation import evaluate
+from evaluators.evaluation import evaluate, recalibrate
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import build_alone, score_from_supernet, set_initial
 from evaluators.training import Plan, fit
@@ -355,6 +355,7 @@ def test_a_sweep_from_inherited_weights_trains_what_the_supernet_hands_down(data
         network = build_alone(setting, outcome.candidate)
         inherit(network, supernet)
         fit(network, setting.task, plan, seed=derive(setting.seed, "finalist", outcome.number))
+        recalibrate(network, setting.task, samples=128, seed=setting.seed)
         mine = evaluate(network, setting.task, setting.task.validation)
         assert (outcome.score.accuracy, outcome.score.spikes) == (mine.accuracy, mine.counts.mean("spikes"))
 

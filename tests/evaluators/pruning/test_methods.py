@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.checkpoint import own_tensors
-from evaluators.evaluation import calibration_batches, evaluate
-from evaluators.pruning.making import dense, rewound, train_ticket
+from evaluators.evaluation import calibration_batches, evaluate, recalibrate
+from evaluators.pruning.making import dense, renew, rewound, train_ticket
 from evaluators.pruning.masks import Pruning, attach, kept_of, masks_of, one_shot, prunable, sparsity_of
 from evaluators.pruning.methods import METHODS, divergences, early_time_of, full_ladder, ladder
 from evaluators.pruning.rules import (
@@ -88,6 +88,7 @@ def test_rewound_weights_are_those_after_the_epoch_bit_for_bit(making, build, ta
         assert same(own_tensors(rewound(mine)), own_tensors(wanted))
         whole = build()
         fit(whole, task, making.plan, seed=making.seed)
+        recalibrate(whole, task, samples=128, seed=making.seed)
         assert same(own_tensors(network), own_tensors(whole))
 
 
@@ -125,6 +126,32 @@ def test_sparsity_is_exact_and_zeros_are_in_the_network(making, method):
         assert not bool(dict(ticket.network.named_parameters())[name][~mask].any())
     assert sparsity_of(ticket.network) == pytest.approx(0.4, abs=0.5 / total + 1e-9)
     assert len(ticket.curve) == making.plan.epochs
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern"),
+    [("gmp", "channels"), *((method, "weights") for method in ("gmp", "imp", "eb+et", "dst", "stds", "fading"))],
+)
+def test_parts_of_a_batch_make_the_same_ticket_whoever_computes_them(making, method, pattern):
+    """On one thread and on two; it is judged by the statistics of its weights, and learns as on whole batches."""
+    pruning = replace(making.pruning, pattern=pattern)
+    mine = replace(making, plan=replace(making.plan, epochs=1), pruning=pruning, spike_penalty=0.1)
+    made = []
+    for threads, parts in ((1, 2), (2, 2), (1, 1)):
+        torch.set_num_threads(threads)
+        try:
+            one = replace(mine, parts=parts, folder=making.folder / f"{threads}-{parts}")
+            made.append(next(METHODS[method](one, [] if method == "fading" else [0.4])))
+        finally:
+            torch.set_num_threads(1)
+    one, two, whole = made
+    assert same(own_tensors(one.network), own_tensors(two.network))
+    assert (one.notes, one.rounds, one.curve) == (two.notes, two.rounds, two.curve)
+    assert one.curve[0].loss == pytest.approx(whole.curve[0].loss, abs=1e-3)
+    before = {name: tensor.clone() for name, tensor in own_tensors(one.network).items()}
+    renew(mine, one.network)  # of rounds, in another order
+    for name, tensor in own_tensors(one.network).items():
+        torch.testing.assert_close(tensor, before[name], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
