@@ -96,7 +96,8 @@ def _resume_options(parser: Parser) -> None:
 ABOUT = {
     "prune": "Makes lottery tickets, sparse networks, of the trained finalists in the run folder RUN, each beside its "
     "dense twin: trained from the same weights, as long. Pruned are weights of convolutions and linear layers, the "
-    "stem's and the readout's; never norms, biases or neurons. The same command goes on where it was cut off.",
+    "stem's and the readout's; never norms, biases or neurons. Tickets are compared on the validation split; --final "
+    "reads the test split. The same command goes on where it was cut off.",
     "resume": "Goes on with the run in the folder RUN, from its last epoch, candidate or finalist.",
     "report": "Writes candidates.csv, pareto.csv and report.html of the run in the folder RUN anew.",
     "spaces": "Lists the search spaces with their sizes; with NAME, shows a space's blanks and one drawn sample.",
@@ -172,6 +173,7 @@ def _prune_options(parser: Parser) -> None:
     add("--spike-penalty", type=float, metavar="X", help="times the mean firing rate, added to the loss (default: 0)")
     add("--weight-bits", type=int, metavar="N", help="8, 4 or 1: train tickets of such weights, straight through")
     add("--fading-rate", type=float, metavar="X", help="fading: channels under this rate go (default: 0.02)")
+    add("--final", action="store_true", help="read the test split, too, once a ticket: for those that you have chosen")
     add("--data", metavar="PATH", help="where the run's own data file or folder is now")
     add("--data-dir", metavar="DIR", help="where the run's public data set is now")
     add("--device", metavar="NAME", help="cpu, cuda, ... (default: the run's)")
@@ -185,6 +187,7 @@ def _prune(args: list[str]) -> int:
 
     run, number = user_path(options.pop("name"), "run"), options.pop("candidate", None)
     where = {name: options.pop(name) for name in ("data", "data_dir", "device", "threads") if name in options}
+    final = options.pop("final", False)
     if "sparsity" in options:
         options["sparsities"] = parse_sparsities(options.pop("sparsity"))
     if "spare" in options:
@@ -198,7 +201,9 @@ def _prune(args: list[str]) -> int:
         return summary_of_tickets(*made)
 
     again = f"python launch.py prune {shlex.join(args)}"
-    return _carry_out(lambda console: prune_run(run, wish, number=number, where=where, console=console), say, again)
+    return _carry_out(
+        lambda console: prune_run(run, wish, number=number, where=where, final=final, console=console), say, again
+    )
 
 
 def _carry_out(job, say=None, again: str = "") -> int:  # noqa: ANN001

@@ -72,8 +72,9 @@ def ticket_lines(folder: RunFolder, homes: Sequence[Path]) -> list[str]:
 
 
 def _ticket(row: Mapping[str, Any]) -> str:
+    tested = f"  test {_figure(row, 'test_accuracy', '.4f')}" if row.get("test_accuracy") is not None else ""
     return (
-        f"  test {_figure(row, 'test_accuracy', '.4f')}  val {_figure(row, 'val_accuracy', '.4f')}  "
+        f"{tested}  val {_figure(row, 'val_accuracy', '.4f')}  "
         f"{_figure(row, 'spikes', '>9,.0f')} spikes  {_figure(row, 'energy_nj', '>9,.1f')} nJ"
     )
 

@@ -30,6 +30,7 @@ from results.folder import RunFolder, lock, match_hash, open_existing
 from results.ledger import read
 from results.tickets import ticket_name
 from search.config import Config, from_json
+from search.final import read_test
 from search.finalists import is_stored, layer_rows
 from search.job import config_space, held, load_config_task, make_device, make_setting
 from search.needs import check_effect
@@ -61,9 +62,11 @@ class Workplace:
 
 
 def prune_run(
-    path: Path, wish: Wish, *, number: int | None, where: Mapping[str, Any], console: Console
+    path: Path, wish: Wish, *, number: int | None, where: Mapping[str, Any], final: bool = False, console: Console
 ) -> tuple[RunFolder, list[Path]]:
     """Makes tickets of a run's finalists, or of one, and writes its report anew; goes on where it was cut off.
+
+    With ``final`` these tickets and their dense twins are measured on the test split, those that were not before.
 
     Returns:
         The run's folder, and those of the tickets.
@@ -87,7 +90,7 @@ def prune_run(
     with lock(folder), stages(console) as stage, held(config.threads or 1):
         place = Workplace(setting=setting, config=config, folder=folder, match=stored["hash"], stage=stage)
         try:
-            made = [home for one in numbers for home in make_tickets(place, wish, one)]
+            made = [home for one in numbers for home in make_tickets(place, wish, one, final=final)]
         finally:
             publish(folder, read(folder.ledger)[0])
     return folder, made
@@ -122,8 +125,8 @@ def finalists_of(folder: RunFolder, number: int | None) -> list[int]:
     return found if number is None else [number]
 
 
-def make_tickets(place: Workplace, wish: Wish, number: int) -> Iterator[Path]:
-    """Makes the tickets of a finalist that are not there yet; gives the folder of each.
+def make_tickets(place: Workplace, wish: Wish, number: int, *, final: bool = False) -> Iterator[Path]:
+    """Makes the tickets of a finalist that are not there yet, and tests them if ``final``; gives the folder of each.
 
     Raises:
         SearchError: a ticket of that name is of other options, or the method cannot prune this network.
@@ -152,7 +155,10 @@ def make_tickets(place: Workplace, wish: Wish, number: int) -> Iterator[Path]:
             if key in left:
                 _store(place, wish, home / "tickets" / names[key], ticket, candidate, twin, number, options)
     shutil.rmtree(making.folder, ignore_errors=True)
-    yield from (home / "tickets" / name for name in names.values())
+    homes = [home / "tickets" / name for name in names.values()]
+    if final:
+        read_test(place.setting, making, candidate, homes)
+    yield from homes
 
 
 def _is_made(home: Path, options: Mapping[str, Any], name: str) -> bool:
@@ -249,7 +255,7 @@ def _bytes(network: nn.Module) -> int:
 
 
 def _figures(place: Workplace, network: nn.Module, candidate: Candidate, bits: int | None = None) -> dict[str, Any]:
-    """What a network does on the validation split, and its accuracy on the test split; plain data."""
+    """What a network does on the validation split; plain data. The test split is read by ``final`` alone."""
     setting = place.setting if bits is None else replace(place.setting, model=few_bits(place.setting.model, bits))
     task = setting.task
     found = evaluate(network, task, task.validation, device=setting.device)
@@ -267,7 +273,7 @@ def _figures(place: Workplace, network: nn.Module, candidate: Candidate, bits: i
         "error": score.error,
         "val_accuracy": score.accuracy,
         "val_noise": noise,
-        "test_accuracy": evaluate(network, task, task.test, device=setting.device).accuracy,
+        "test_accuracy": None,
         "spikes": score.spikes,
         "sops": score.sops,
         "macs": score.macs,

@@ -46,7 +46,7 @@ class Gathered:
         outcomes: the ledger, in order.
         front: numbers of the outcomes on the front of their own fidelity.
         blanks: names of the blanks, in order of first appearance.
-        finalists: by test accuracy, best first.
+        finalists: by validation accuracy, best first, those that break a bound last.
         training: numbers of finalists whose folder holds no metrics yet.
         reference: the reference point of the hypervolume, in the objectives' order; empty if there is none.
         predicted: how well scores could be predicted; None before the search has ended.

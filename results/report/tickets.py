@@ -49,6 +49,7 @@ def sections(run: Gathered) -> list[dict[str, Any]]:
             "rows": [row for twin, mine in _twins(one.tickets) for row in (_dense(twin), *map(_row, mine))],
             "layers": layers(one.tickets),
             "tickets": [ticket["name"] for ticket in one.tickets],
+            "tested": any(ticket.get("test_accuracy") is not None for ticket in one.tickets),
         }
         for one in run.finalists
         if one.tickets
@@ -89,7 +90,7 @@ def _row(ticket: Mapping[str, Any]) -> dict[str, Any]:
 
 def _figures(row: Mapping[str, Any], twin: Mapping[str, Any]) -> dict[str, Any]:
     changed = row is not twin
-    shown = {"test": words.percent(row["test_accuracy"]), "val": words.percent(row["val_accuracy"])}
+    shown = {"test": words.percent(row.get("test_accuracy")), "val": words.percent(row["val_accuracy"])}
     shown["val_change"] = words.change(twin["val_accuracy"], row["val_accuracy"], points=True) if changed else ""
     if row.get("val_noise") is not None and not changed:
         shown["val_change"] = f"±{100 * row['val_noise']:.1f}"

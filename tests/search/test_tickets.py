@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,69 @@ def test_the_table_and_the_page_show_them(pruned):
     assert "Lottery tickets" in page
     assert "imp-0.4" in page
     assert "dense twin" in page
+
+
+def reads_of_test(monkeypatch):
+    """What is evaluated on the test split from now on, one entry a reading."""
+    seen = []
+
+    def looking(network, task, split, **options):
+        seen.extend([split] if split is task.test else [])
+        return evaluate(network, task, split, **options)
+
+    for module in ("search.final", "search.tickets", "evaluators.pruning.making"):
+        monkeypatch.setattr(f"{module}.evaluate", looking)
+    return seen
+
+
+def test_the_test_split_is_read_once_a_ticket_and_only_if_asked_for(searched, tmp_path, data, capsys, monkeypatch):
+    out, seen = tmp_path / "run", reads_of_test(monkeypatch)
+    shutil.copytree(searched, out)
+    one = ["prune", str(out), *PRUNE, "--method", "random", "--weight-bits", "8", "--sparsity"]
+    capsys.readouterr()
+    assert launch.main([*one, "0.3,0.5"]) == 0
+    assert "test" not in re.sub(r"\S*/\S*", "", capsys.readouterr().out)
+    assert not seen
+    assert "test accuracy" not in tickets_section(out)
+    for row in ticket_rows(out):
+        assert row["test_accuracy"] == row["dense_test_accuracy"] == ""
+        assert float(row["val_accuracy"]) > 0
+    for number, sparsities in ((2, "0.3"), (2, "0.3"), (3, "0.3,0.5"), (3, "0.5")):  # the twin's is read once
+        assert launch.main([*one, sparsities, "--final"]) == 0
+        assert len(seen) == number
+    assert "test 0" in capsys.readouterr().out
+    assert "test accuracy" in tickets_section(out)
+    for home, row in zip(tickets(out), ticket_rows(out), strict=True):
+        network, task, metrics = network_at(home, data)
+        assert evaluate(network, task, task.validation).accuracy == metrics["val_accuracy"]
+        assert evaluate(network, task, task.test).accuracy == metrics["test_accuracy"] == float(row["test_accuracy"])
+        assert metrics["dense"]["test_accuracy"] == float(row["dense_test_accuracy"])
+    digests = digest(out)
+    assert launch.main([*one, "0.3,0.5"]) == 0
+    assert digest(out) == digests
+    assert len(seen) == 3
+
+
+def test_tickets_of_before_that_were_tested_are_shown_so(pruned, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(pruned, out)
+    for home in tickets(out):
+        metrics = json.loads((home / "metrics.json").read_text())
+        metrics["test_accuracy"], metrics["dense"]["test_accuracy"] = 0.125, 0.25
+        metrics.pop("sum", None)
+        (home / "metrics.json").write_text(json.dumps(metrics))
+    assert launch.main(["report", str(out)]) == 0
+    assert {(row["test_accuracy"], row["dense_test_accuracy"]) for row in ticket_rows(out)} == {("0.125", "0.25")}
+    assert "12.5" in tickets_section(out)
+
+
+def ticket_rows(run):
+    with (run / "tickets.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def tickets_section(run):
+    return (run / "report.html").read_text().split('<section id="tickets">')[1].split("</section>")[0]
 
 
 def test_the_same_command_again_changes_nothing(pruned, capsys):

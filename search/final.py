@@ -1,0 +1,65 @@
+"""The test split, read once a ticket, where the user asks for it: what is chosen is chosen on the validation split."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import nn
+
+from evaluators.checkpoint import load_weights
+from evaluators.evaluation import evaluate
+from evaluators.pruning.making import Making, dense
+from evaluators.setting import Setting
+from evaluators.supernet import build_alone
+from spaces.candidate import Candidate
+from spaces.files import write_atomic
+
+FIGURE = "test_accuracy"
+
+
+def read_test(setting: Setting, making: Making, candidate: Candidate, homes: Sequence[Path]) -> None:
+    """Writes the accuracy on the test split, of tickets and of their dense twin, into the metrics that lack it.
+
+    Args:
+        setting: the run's.
+        making: how the tickets and their twin were made; the twin, if it is gone, is trained again.
+        candidate: of which they are.
+        homes: the tickets' folders.
+
+    Raises:
+        RunError: a ticket's weights are of another network, or its metrics cannot be written.
+    """
+    for home in homes:
+        path = home / "metrics.json"
+        metrics = json.loads(path.read_text())
+        if metrics.get(FIGURE) is None:
+            metrics[FIGURE] = _accuracy(setting, _stored(setting, candidate, home))
+        if metrics["dense"].get(FIGURE) is None:
+            metrics["dense"][FIGURE] = _twin(setting, making, metrics["dense"])
+        _write(path, metrics)
+
+
+def _twin(setting: Setting, making: Making, known: dict[str, Any]) -> float:
+    """The dense twin's, which is kept beside it for the next ticket."""
+    path = making.twin / "dense.json"
+    kept = json.loads(path.read_text()) if path.exists() else dict(known)
+    if kept.get(FIGURE) is None:
+        kept[FIGURE] = _accuracy(setting, dense(making)[0])
+        _write(path, kept)
+    return kept[FIGURE]
+
+
+def _stored(setting: Setting, candidate: Candidate, home: Path) -> nn.Module:
+    network = build_alone(setting, candidate)
+    load_weights(network, load_file(home / "weights.safetensors"))
+    return network
+
+
+def _accuracy(setting: Setting, network: nn.Module) -> float:
+    return evaluate(network, setting.task, setting.task.test, device=setting.device).accuracy
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    write_atomic(path, json.dumps(values, indent=2) + "\n")
