@@ -263,3 +263,11 @@ def test_an_image_is_refused_that_cannot_be_decoded_in_the_memory(tmp_path, writ
     write_images(tmp_path)
     monkeypatch.setattr(picture, "available_memory", lambda: 400)
     refused(tmp_path, "cat/0.png' is 7x5 pixels: decoding needs about 0.0 GB")
+
+
+def test_recordings_may_lie_in_their_class_folders_alone(tmp_path, write_recordings):
+    write_recordings(tmp_path)
+    refused(tmp_path, "holds recordings of events, --image-size is of images: drop it", image_size="8")
+    task = load_task(tmp_path / "train", test_share=0.25)
+    assert [len(split) for split in (task.train, task.validation, task.test)] == [4, 2, 2]
+    assert task.test.images.ndim == 5

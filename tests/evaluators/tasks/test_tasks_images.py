@@ -157,6 +157,17 @@ def white_is_zero():
     return Kind(lambda: encoded(image, "TIFF", tiffinfo={262: 0}), ".tif", "grey", DEEP, lambda: pixels)
 
 
+def twelve_bits():
+    """A TIFF of greys of 12 bits, two in three bytes."""
+    values = np.random.default_rng(1).integers(0, 4096, (HEIGHT, WIDTH))
+    one, other = values.ravel()[::2], values.ravel()[1::2]
+    data = np.stack([one >> 4, (one & 15) << 4 | other >> 8, other & 255], 1).astype(np.uint8).tobytes()
+    tags = {256: WIDTH, 257: HEIGHT, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: HEIGHT, 279: len(data)}
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    made = b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+    return Kind(lambda: made, ".tif", "grey", DEEP, lambda: (values >> 4).astype(np.uint8)[..., None])
+
+
 def put(how, ending, outcome, also=""):
     return Kind(None, ending, outcome, also, put=how)
 
@@ -253,6 +264,7 @@ KINDS = {
     "TIFF, YCbCr": saved("TIFF", ".tif", "RGB", "YCbCr"),
     "TIFF, grey of 16 bits": saved("TIFF", ".tif", "grey", "I;16", also=DEEP),
     "TIFF, grey of 16 bits, white is zero": white_is_zero(),
+    "TIFF, grey of 12 bits": twelve_bits(),
     "TIFF, whole numbers of 32 bits": saved("TIFF", ".tif", CASTS.format("I"), "I"),
     "TIFF, floating-point numbers": saved("TIFF", ".tif", CASTS.format("F"), "F"),
     "TIFF, CIELAB": saved("TIFF", ".tif", CASTS.format("LAB"), "LAB"),
@@ -260,6 +272,11 @@ KINDS = {
     "PBM": saved("PPM", ".pbm", "grey", "1"),
     "PGM": saved("PPM", ".pgm", "grey", "L"),
     "PGM of 16 bits": saved("PPM", ".pgm", "grey", "I", also=DEEP),
+    "PGM of 101 greys": Kind(
+        lambda: f"P5 {WIDTH} {HEIGHT} 100\n".encode() + bytes(range(96)) * 4,
+        ".pgm",
+        "grey",
+    ),
     "PPM as .pnm": saved("PPM", ".pnm", "RGB"),
     "PFM": saved("PPM", ".pfm", CASTS.format("F"), "F"),
     "QOI": saved("QOI", ".qoi", "RGB", "RGBA"),
