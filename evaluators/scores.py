@@ -1,6 +1,8 @@
 """Scores: what an evaluation amounts to, or the error of a candidate that could not be evaluated."""
 
 import traceback
+from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -43,6 +45,21 @@ def score_of(
         seconds=seconds,
         error=SILENT if evaluation.silent else "",
     )
+
+
+def by_class(names: Sequence[str], validation: Evaluation, test: Evaluation | None = None) -> dict[str, Any]:
+    """Balanced accuracies and the accuracy of each class, plain data; of the test split, too, where it was read.
+
+    Args:
+        names: of the classes.
+        validation, test: evaluations on these splits.
+    """
+    found = {"val": validation} | ({} if test is None else {"test": test})
+    rows: list[dict[str, Any]] = [{"name": name} for name in names]
+    for split, evaluation in found.items():
+        for row, seen, recall in zip(rows, evaluation.seen, evaluation.by_class, strict=True):
+            row |= {f"{split}_samples": seen, f"{split}_accuracy": recall}
+    return {f"{split}_{BALANCED}": one.balanced_accuracy for split, one in found.items()} | {"classes": rows}
 
 
 def failure(error: BaseException, *, fidelity: str, seconds: float) -> Score:

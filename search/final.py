@@ -13,10 +13,10 @@ from evaluators.evaluation import evaluate
 from evaluators.pruning.making import Making, dense
 from evaluators.setting import Setting
 from evaluators.supernet import build_alone
-from spaces.candidate import Candidate
+from spaces.candidate import BALANCED, Candidate
 from spaces.files import write_atomic
 
-FIGURE = "test_accuracy"
+FIGURE, BALANCED_FIGURE = "test_accuracy", f"test_{BALANCED}"
 
 
 def read_test(setting: Setting, making: Making, candidate: Candidate, homes: Sequence[Path]) -> None:
@@ -35,20 +35,20 @@ def read_test(setting: Setting, making: Making, candidate: Candidate, homes: Seq
         path = home / "metrics.json"
         metrics = json.loads(path.read_text())
         if metrics.get(FIGURE) is None:
-            metrics[FIGURE] = _accuracy(setting, _stored(setting, candidate, home))
+            metrics |= _tested(setting, _stored(setting, candidate, home))
         if metrics["dense"].get(FIGURE) is None:
-            metrics["dense"][FIGURE] = _twin(setting, making, metrics["dense"])
+            metrics["dense"] |= _twin(setting, making, metrics["dense"])
         _write(path, metrics)
 
 
-def _twin(setting: Setting, making: Making, known: dict[str, Any]) -> float:
-    """The dense twin's, which is kept beside it for the next ticket."""
+def _twin(setting: Setting, making: Making, known: dict[str, Any]) -> dict[str, float]:
+    """The dense twin's figures, which are kept beside it for the next ticket."""
     path = making.twin / "dense.json"
     kept = json.loads(path.read_text()) if path.exists() else dict(known)
     if kept.get(FIGURE) is None:
-        kept[FIGURE] = _accuracy(setting, dense(making)[0])
+        kept |= _tested(setting, dense(making)[0])
         _write(path, kept)
-    return kept[FIGURE]
+    return {name: kept[name] for name in (FIGURE, BALANCED_FIGURE) if name in kept}
 
 
 def _stored(setting: Setting, candidate: Candidate, home: Path) -> nn.Module:
@@ -57,8 +57,9 @@ def _stored(setting: Setting, candidate: Candidate, home: Path) -> nn.Module:
     return network
 
 
-def _accuracy(setting: Setting, network: nn.Module) -> float:
-    return evaluate(network, setting.task, setting.task.test, device=setting.device).accuracy
+def _tested(setting: Setting, network: nn.Module) -> dict[str, float]:
+    found = evaluate(network, setting.task, setting.task.test, device=setting.device)
+    return {FIGURE: found.accuracy, BALANCED_FIGURE: found.balanced_accuracy}
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

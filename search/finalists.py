@@ -16,7 +16,7 @@ from evaluators.evaluation import Evaluation, evaluate, recalibrate
 from evaluators.few_shot import supernet_of
 from evaluators.pruning.masks import detach
 from evaluators.pruning.rules import Rule, begin_gradual
-from evaluators.scores import SILENT, failure, score_of
+from evaluators.scores import SILENT, by_class, failure, score_of
 from evaluators.setting import Setting
 from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, set_initial
 from evaluators.training import Epoch, Plan, fit
@@ -25,7 +25,7 @@ from results.folder import RunFolder
 from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
-from spaces.candidate import COUNT_LIKE, Candidate, Score
+from spaces.candidate import ACCURACIES, COUNT_LIKE, Candidate, Score
 from spaces.files import write_atomic
 from spaces.seeds import derive, torch_generator
 from spaces.sparsity import asked_sparsity
@@ -241,7 +241,7 @@ def finish(
     done = train(finalist, training, on_step=on_step)
     if done.validation.finite and not done.validation.silent:
         test = evaluate(done.network, setting.task, setting.task.test, device=setting.device)
-        store(finalist, training, done, test.accuracy)
+        store(finalist, training, done, test)
     return done.score
 
 
@@ -255,7 +255,7 @@ def is_stored(folder: RunFolder, number: int) -> bool:
         return False
 
 
-def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: float) -> None:
+def store(finalist: Finalist, training: Training, done: Trained, test: Evaluation) -> None:
     """Writes weights, architecture and metrics of a trained finalist."""
     setting, score, counts = training.setting, done.score, done.validation.counts
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
@@ -268,7 +268,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
     )
     write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
     searched = finalist.outcome.score
-    before = {name: searched.figure(name) for name in ("accuracy", "spikes", "energy_nj")}
+    before = {name: searched.figure(name) for name in (*ACCURACIES, "spikes", "energy_nj")}
     before |= {name: searched.figure(name) for name in setting.readings}
     metrics = {
         "number": number,
@@ -277,8 +277,9 @@ def store(finalist: Finalist, training: Training, done: Trained, test_accuracy: 
         "error": score.error,
         "candidate": dict(candidate),
         "seed": setting.seed,
-        "test_accuracy": test_accuracy,
+        "test_accuracy": test.accuracy,
         "val_accuracy": score.accuracy,
+        **by_class(setting.task.class_names, done.validation, test),
         "spikes": score.spikes,
         "spikes_autosnn": counts.spikes_autosnn / counts.samples,
         "energy_nj": score.energy_nj,

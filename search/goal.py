@@ -8,11 +8,10 @@ import numpy as np
 
 from evaluators.ladder import Ladder, parse_ladder
 from search.config import Config
-from spaces.candidate import ACCURACIES, BALANCED, METRICS, READINGS, Frozen, Score
+from spaces.candidate import ACCURACIES, METRICS, QUALITIES, READINGS, Frozen, Score
 from spaces.errors import OptionError, unknown
 
 SENSES = dict.fromkeys(METRICS, -1) | dict.fromkeys((*ACCURACIES, *READINGS), 1)
-QUALITIES = (BALANCED, "accuracy", *READINGS)  # what a network is good at; the first that is maximised has a floor
 WAYS = {"max": 1, "min": -1}
 LARGEST = 1e30  # of a bound or a reference point: volumes of some objectives stay finite
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
 from evaluators.workers import Workers, in_parts
+from results.classes import remarks
 from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config, parse_time_schedule
@@ -150,8 +152,16 @@ def prepare(config: Config) -> Job:
             if config.prune is not None:
                 prune_finalists(setting, config, folder, wish, stage)
 
-    provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
+    provenance = provenance_of(task, config, goal)
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
+
+
+def provenance_of(task: Task, config: Config, goal: Goal) -> dict[str, Any]:
+    """Facts about the data for config.json, with what is to be told of them."""
+    facts = {"name": task.name, "augment": task.augment, **task.provenance}
+    bounded = [constraint.metric for constraint in goal.constraints]
+    told = [*facts.get("remarks", ()), *remarks(facts, goal.objectives, bounded, config.class_weights)]
+    return facts | ({"remarks": told} if told else {})
 
 
 def make_training(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.config import OF_A_SUPERNET, Config, flag, parse_time_schedule
+from spaces.candidate import QUALITIES
 from spaces.errors import OptionError
 
 DIGITS, EVENTS = "digits", "nmnist"
@@ -19,17 +20,8 @@ OF_NETWORKS = (
     *("image_size", "image_fit", "test_share"),
     *("search_sparsity", "precision", "batch_size", "learning_rate", "loss", "logit_scale", "norm_scale", "head_gain"),
     *("kernel_init", "spike_weight", "racing", "finalists", "finalist_pool", "finalist_epochs", "finalist_weights"),
-    *(
-        "recalibration_samples",
-        "prune",
-        "sparsity",
-        "energy_model",
-        "device",
-        "threads",
-        "train_workers",
-        "train_parts",
-        "log",
-    ),
+    *("class_weights", "recalibration_samples", "prune", "sparsity", "energy_model", "device", "threads"),
+    *("train_workers", "train_parts", "log"),
     *OF_A_SUPERNET,
     *OF_WORKERS,
 )
@@ -53,8 +45,7 @@ class Need:
 
 
 def _is_floored(config: Config) -> bool:
-    ups = ("accuracy", "separability", "alignment")
-    steered = [name for name in ups if {name, f"{name}:max"} & set(config.objectives)]
+    steered = [name for name in QUALITIES if {name, f"{name}:max"} & set(config.objectives)]
     return bool(steered) and not any(text.startswith(f"{steered[0]}>=") for text in config.constraints)
 
 

@@ -151,8 +151,9 @@ def search_parser(*, sweep: bool = False) -> Parser:
     goal.add_argument(
         "--objectives",
         metavar="A,B,...",
-        help="columns to trade off: accuracy (up), spikes, energy_nj, sops, macs, parameters, timesteps (down); "
-        "separability (up): how well a candidate's firing rates would tell a readout of their own the classes, and "
+        help="columns to trade off: accuracy and balanced_accuracy, where each class counts alike (up); spikes, "
+        "energy_nj, sops, macs, parameters, timesteps (down); separability (up): how well a candidate's firing rates "
+        "would tell a readout of their own the classes, and "
         "alignment (up): how far samples that fire alike are of a class, both from 0 (nothing) to 1, which in a "
         "supernet may rank better than accuracy (README); other columns of a table as NAME:max or NAME:min "
         f"(default: {','.join(default.objectives)})",

@@ -197,6 +197,7 @@ def describe(job: Job) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "task": dict(job.provenance),
+        "chance": dict(job.goal.chance),
         "space": {
             "name": space.name,
             "about": space.about,

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from results.classes import unbeaten
 from results.folder import RunFolder
 from results.ledger import read
 from results.report.gather import Gathered, gather
 from results.report.words import THIN, cards, figure, short, volume
 from results.tickets import read_tickets
 from spaces import SPACES
-from spaces.candidate import Value
+from spaces.candidate import BALANCED, Value
 from spaces.find import make_space
 from spaces.seeds import numpy_generator
 from spaces.space import Space
@@ -34,11 +35,16 @@ def summary(folder: RunFolder) -> str:
         error, times = Counter(score.error for score in searched).most_common(1)[0]
         lines.append(f"no candidate is feasible; the commonest reason, {times} times: {error}")
     run = gather(folder)
+    lines += [sentence.rstrip(".") for sentence in unbeaten(outcomes, run.quality, run.config.get("chance") or {})]
     for row in (one.metrics for one in run.finalists):
         blanks = " ".join(map(_shown, dict(row.get("candidate") or {}).values()))
+        test, val = (
+            _figure(row, f"{split}_accuracy", ".4f")
+            + (f" (balanced {_figure(row, f'{split}_{BALANCED}', '.4f')})" if run.balance else "")
+            for split in ("test", "val")
+        )
         lines.append(
-            f"finalist {row.get('number')!s:>4}  test {_figure(row, 'test_accuracy', '.4f')}  "
-            f"val {_figure(row, 'val_accuracy', '.4f')}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
+            f"finalist {row.get('number')!s:>4}  test {test}  val {val}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
     homes = [folder.finalist(one.number) / "tickets" / row["name"] for one in run.finalists for row in one.tickets]

@@ -33,7 +33,7 @@ from search.config import Config
 from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
 from search.goal import Goal
 from search.halving import standing, thin
-from search.job import carried, held, make_training, prepare_setting, trained_supernet
+from search.job import carried, held, make_training, prepare_setting, provenance_of, trained_supernet
 from search.loop import Runner
 from search.progress import Stage
 from search.run import Job, search_stage
@@ -73,8 +73,7 @@ def prepare(config: Config) -> Job:
                 search_stage(job, folder, ledger, stage, runner, now.status, sampler=sampler)
             _keep_finalists(training, ledger, config, stage)
 
-    task = setting.task
-    provenance = {"name": task.name, "augment": task.augment, **dict(task.provenance)}
+    provenance = provenance_of(setting.task, config, goal)
     return Job(config=config, space=setting.space, goal=goal, data=config.data, provenance=provenance, work=work)
 
 

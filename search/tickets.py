@@ -23,7 +23,7 @@ from evaluators.pruning.making import Making, Ticket, dense
 from evaluators.pruning.masks import CHANNELS, Pruning, kept_of, masks_of, sparsity_of
 from evaluators.pruning.methods import METHODS
 from evaluators.pruning.storage import LAYOUTS, plain_tensors, save_sparse
-from evaluators.scores import score_of
+from evaluators.scores import by_class, score_of
 from evaluators.setting import Setting
 from evaluators.supernet import build_alone, new_supernet, set_initial
 from results.folder import RunFolder, lock, match_hash, open_existing
@@ -274,6 +274,7 @@ def _figures(place: Workplace, network: nn.Module, candidate: Candidate, bits: i
         "val_accuracy": score.accuracy,
         "val_noise": noise,
         "test_accuracy": None,
+        **by_class(task.class_names, found),
         "spikes": score.spikes,
         "sops": score.sops,
         "macs": score.macs,

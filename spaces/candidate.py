@@ -66,6 +66,7 @@ BALANCED = "balanced_accuracy"  # a further column: the mean over classes of the
 ACCURACIES = ("accuracy", BALANCED)  # 0..1
 ALIGNMENT = "alignment"
 READINGS = ("separability", ALIGNMENT)  # further columns, of networks asked for them; larger is better
+QUALITIES = (BALANCED, "accuracy", *READINGS)  # what a network is good at; the first that is maximised has a floor
 COUNT_LIKE = ("spikes", "energy_nj", "sops", "macs", "parameters")  # span magnitudes: compared on a log scale
 TAKEN = ("number", "batch", "state", "fidelity", *METRICS, "seconds", "error", "traceback", "columns", "param", "front")
 

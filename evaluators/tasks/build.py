@@ -1,6 +1,7 @@
 """From raw arrays to a Task: check, split, measure, fingerprint."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def build_task(
             "normalisation": "none: counts of events" if events else "mean and std of the training split, a channel",
             "seed": seed,
             "samples": {split: len(part) for split, part in splits.items()},
-            "per_class": {split: _per_class(part, classes) for split, part in splits.items()},
+            "per_class": {split: _per_class(part, class_names) for split, part in splits.items()},
             "sha256": fingerprint(splits["train"], splits["validation"], splits["test"]),
         },
     )
@@ -134,7 +135,8 @@ def _split(images: np.ndarray, labels: np.ndarray) -> Split:
     return Split(torch.from_numpy(images).movedim(-1, -3), torch.from_numpy(np.require(labels, requirements=["W"])))
 
 
-def _per_class(split: Split, classes: int) -> dict[str, float]:
-    counts = torch.bincount(split.labels, minlength=classes)
-    least, most = int(counts.min()), int(counts.max())
-    return {"min": least, "max": most, "min_share": least / len(split), "max_share": most / len(split)}
+def _per_class(split: Split, names: Sequence[str]) -> dict[str, float | str]:
+    counts = torch.bincount(split.labels, minlength=len(names))
+    least, most, largest = int(counts.min()), int(counts.max()), names[int(counts.argmax())]
+    shares = {"min_share": least / len(split), "max_share": most / len(split)}
+    return {"min": least, "max": most, **shares, "largest": largest}

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from results.classes import are_unequal
 from results.folder import RunFolder
 from results.ledger import Outcome, read
 from results.predicted import Predicted, read_predicted
 from results.table import front_numbers
 from results.tickets import read_tickets
-from spaces.candidate import figure_names
+from spaces.candidate import BALANCED, figure_names
 from spaces.errors import RunError
 
 
@@ -71,8 +72,20 @@ class Gathered:
         return (self.config.get("config") or {}).get("train_epochs") is not None
 
     @property
+    def balance(self) -> bool:
+        """Whether balanced accuracy is shown: where the goal names it, or classes clearly differ in size."""
+        constraints = (self.config.get("match") or {}).get("constraints") or []
+        named = [*self.objectives, *(str(text).replace(">=", "<=").rpartition("<=")[0].strip() for text in constraints)]
+        return BALANCED in named or are_unequal(self.config.get("task") or {})
+
+    @property
     def quality(self) -> str:
-        """The figure that is drawn upwards: accuracy if there is any, else the first objective to maximise."""
+        """The figure that is drawn upwards: an accuracy if there is any, else the first objective to maximise.
+
+        It is balanced accuracy where that is an objective.
+        """
+        if (BALANCED, 1) in zip(self.objectives, self.senses, strict=True):
+            return BALANCED
         if any(outcome.score.accuracy is not None for outcome in self.outcomes):
             return "accuracy"
         upwards = [name for name, sense in zip(self.objectives, self.senses, strict=True) if sense > 0]
@@ -80,9 +93,10 @@ class Gathered:
 
     @property
     def figures(self) -> list[str]:
-        """Names of the figures that at least one outcome has: METRICS, then further columns."""
+        """Names of the figures to show, which at least one outcome has: METRICS, then further columns."""
         scores = [outcome.score for outcome in self.outcomes]
-        return [name for name in figure_names(scores) if any(score.figure(name) is not None for score in scores)]
+        names = [name for name in figure_names(scores) if name != BALANCED or self.balance]
+        return [name for name in names if any(score.figure(name) is not None for score in scores)]
 
 
 def gather(folder: RunFolder) -> Gathered:
@@ -107,16 +121,20 @@ def gather(folder: RunFolder) -> Gathered:
         outcomes=outcomes,
         front=front_numbers(outcomes, objectives, senses),
         blanks=list(dict.fromkeys(blank for outcome in outcomes for blank in outcome.candidate)),
-        finalists=sorted(finalists, key=_rank),
+        finalists=sorted(finalists, key=lambda one: _rank(one, objectives)),
         training=[number for number in numbers if number not in ready],
         reference=_reference(config["match"].get("reference") or [], objectives),
         predicted=read_predicted(folder),
     )
 
 
-def _rank(one: Finalist) -> tuple[bool, float]:
-    """Feasible ones first, best validation accuracy first: the test split is looked at, never chosen by."""
-    return one.metrics.get("state", "ok") != "ok", -(one.metrics.get("val_accuracy") or 0.0)
+def _rank(one: Finalist, objectives: Sequence[str]) -> tuple[bool, float]:
+    """Feasible ones first, best validation accuracy first, balanced accuracy where that is an objective.
+
+    The test split is looked at, never chosen by.
+    """
+    quality = BALANCED if BALANCED in objectives else "accuracy"
+    return one.metrics.get("state", "ok") != "ok", -(one.metrics.get(f"val_{quality}") or 0.0)
 
 
 def _objectives(texts: list[str]) -> tuple[list[str], list[int]]:

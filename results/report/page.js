@@ -20,7 +20,7 @@
   const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)}${thin}%` : "–");
   const counts = new Set([...data.counts, "seconds", "number"]);
   const show = (name, value) => {
-    if (name === "accuracy") return percent(value);
+    if (data.shares.includes(name)) return percent(value);
     const plain = counts.has(name) || typeof value !== "number" || Number.isInteger(value) || Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5;
     return plain ? number(value) : String(Number(value.toPrecision(5)));
   };
@@ -143,7 +143,7 @@
     const narrow = figure.clientWidth < 480;
     const bottom = points.reduce((least, point) => Math.min(least, point[y]), Infinity);
     const top = points.reduce((most, point) => Math.max(most, point[y]), -Infinity);
-    const margin = Math.max(0.06 * (top - bottom), y === "accuracy" ? 0.004 : 0.004 * Math.abs(top), 1e-9);
+    const margin = Math.max(0.06 * (top - bottom), data.shares.includes(y) ? 0.004 : 0.004 * Math.abs(top), 1e-9);
     const range = [bottom - margin, top + margin];
     element("better").textContent = `${upwards > 0 ? "Up" : "Down"} and to the ${(data.senses[x] || -1) < 0 ? "left" : "right"}`;
     const axis = { gridcolor: color("--grid"), linecolor: color("--line"), zeroline: false, ticks: "outside", tickcolor: color("--line"), automargin: true };
@@ -157,7 +157,7 @@
     Plotly.react(figure, traces.filter((one) => one.x.length), {
       margin: { l: 52, r: 14, t: narrow ? 66 : 40, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("--ink") }, hovermode: "closest",
-      xaxis, yaxis: { ...axis, range, title: narrow ? undefined : { text: safe(data.labels[y]), standoff: 10 }, tickformat: y === "accuracy" ? ".1~%" : undefined },
+      xaxis, yaxis: { ...axis, range, title: narrow ? undefined : { text: safe(data.labels[y]), standoff: 10 }, tickformat: data.shares.includes(y) ? ".1~%" : undefined },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--line"), activecolor: color("--blue") },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hoverlabel: { align: "left", bgcolor: color("--card"), bordercolor: color("--line"), font: { color: color("--ink") } },
     }, { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], toImageButtonOptions: { format: "svg", filename: "front" } });

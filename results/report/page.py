@@ -8,10 +8,10 @@ from typing import Any
 
 from results.folder import RunFolder, flatten
 from results.predicted import Forecast
-from results.report import tickets, words
+from results.report import reasons, tickets, words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
-from spaces.candidate import METRICS
+from spaces.candidate import ACCURACIES, BALANCED, METRICS
 from spaces.errors import RunError
 from spaces.files import write_atomic
 
@@ -57,6 +57,7 @@ def render(run: Gathered) -> str:
         objectives=words.aims(run),
         start="from new weights" if match.get("finalist_weights") == "fresh" else "on from the supernet's weights",
         pool=match.get("finalist_pool"),
+        remarks=[str(one) for one in (run.config.get("task") or {}).get("remarks") or []],
         constraints=[str(one) for one in match.get("constraints") or []],
         floor=words.floor(run),
         trust=words.trust(run),
@@ -71,7 +72,7 @@ def render(run: Gathered) -> str:
         upwards=words.sentence(words.short(run.quality)),
         finalists=[_finalist(one, run) for one in run.finalists],
         tickets=tickets.sections(run),
-        failures=words.failures(run.outcomes),
+        failures=reasons.failures(run.outcomes),
         configuration=[(key, _plain(value)) for key, value in flatten(run.config).items()],
         energy=_energy(run.finalists),
         records=embed(_records(run)),
@@ -125,6 +126,7 @@ def _records(run: Gathered) -> dict[str, Any]:
         "short": {name: words.short(name) for name in (*figures, "seconds")},
         "counts": [name for name in METRICS if name != "accuracy"],
         "quality": run.quality,
+        "shares": list(ACCURACIES),
         "metrics": figures,
         "varied": _varied(run),
         "senses": dict(zip(run.objectives, run.senses, strict=True)),
@@ -173,6 +175,7 @@ def _finalist(one: Finalist, run: Gathered) -> dict[str, Any]:
         "before": before,
         "changes": {
             "accuracy": words.change(before.get("accuracy"), metrics.get("val_accuracy"), points=True),
+            BALANCED: words.change(before.get(BALANCED), metrics.get(f"val_{BALANCED}"), points=True),
             "spikes": words.change(before.get("spikes"), metrics.get("spikes")),
             "energy_nj": words.change(before.get("energy_nj"), metrics.get("energy_nj")),
         },

@@ -1,19 +1,20 @@
 """Numbers and findings in words."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
+from results.classes import unbeaten
 from results.front import hypervolume, named_spread
 from results.ledger import Outcome
 from results.report.gather import Gathered
 from results.trust import agreement, in_words
-from spaces.candidate import COUNT_LIKE, READINGS
+from spaces.candidate import ACCURACIES, BALANCED, COUNT_LIKE, QUALITIES, READINGS
 
 THIN = "\u202f"  # narrow no-break space, between thousands and before units
 
 LABELS = {
     "accuracy": "validation accuracy",
+    "balanced_accuracy": "balanced validation accuracy",
     "separability": "separability of the classes",
     "alignment": "alignment with the classes",
     "spikes": "spikes a sample",
@@ -26,6 +27,7 @@ LABELS = {
 }
 SHORT = {
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "separability": "separability",
     "alignment": "alignment",
     "spikes": "spikes",
@@ -57,7 +59,7 @@ def figure(name: str, value: float | None) -> str:
     >>> figure("accuracy", 0.5).replace(THIN, " "), figure("val_acc_last", 85.0442), figure("spikes", 85.0442)
     ('50.0 %', '85.044', '85')
     """
-    if name == "accuracy":
+    if name in ACCURACIES:
         return percent(value)
     if name in LABELS or value is None or value == int(value) or not 1e-3 <= abs(value) < 1e5:
         return number(value)
@@ -144,6 +146,7 @@ def summary(run: Gathered) -> list[str]:
     if states["ok"] == 0:
         sentences.append("No candidate could be scored, so there is no front; the reasons are listed below.")
     sentences += volume(run)
+    sentences += unbeaten(run.outcomes, run.quality, run.config.get("chance") or {})
     if run.table:
         return sentences
     if run.sweep:
@@ -198,8 +201,8 @@ def cards(run: Gathered) -> list[dict[str, object]]:
                 "number": one.number,
                 "title": _title(str(one.metrics.get("picked_as", "finalist")), best=index == 0)
                 + (" (infeasible)" if one.metrics.get("state", "ok") != "ok" else ""),
-                "value": percent(one.metrics.get("test_accuracy")),
-                "of": "test accuracy",
+                "value": percent(one.metrics.get(f"test_{run.quality}", one.metrics.get("test_accuracy"))),
+                "of": "balanced test accuracy" if run.quality == BALANCED else "test accuracy",
                 "costs": [(name, figure(name, one.metrics.get(name))) for name in ("spikes", "energy_nj")],
                 "finalist": True,
             }
@@ -253,13 +256,14 @@ def proxies(run: Gathered) -> list[str]:
     """How what candidates showed before ranks those that were then trained to the end; empty without any of it."""
     trained = _scored(run, "trained") if run.sweep else []
     said = []
-    for name in dict.fromkeys(name for outcome in trained for name in outcome.score.columns):
-        pairs = [(o.score.figure(name), o.score.accuracy) for o in trained if o.score.figure(name) is not None]
+    for name in dict.fromkeys(name for outcome in trained for name in outcome.score.columns if name not in QUALITIES):
+        pairs = [(o.score.figure(name), o.score.figure(run.quality)) for o in trained]
+        pairs = [pair for pair in pairs if None not in pair]
         if len(pairs) >= 2:
             said.append(in_words(agreement(*zip(*pairs, strict=True)), name))
     if not said:
         return []
-    head = "What candidates showed before they were trained, against the accuracy of those that were, to the end."
+    head = f"What candidates showed before they were trained, against {short(run.quality)} after all of their training."
     if any(o.score.state == "pruned" and o.score.fidelity in ("proxy", "supernet") for o in run.outcomes):
         by = run.config["match"].get("proxy")
         head += f" Those that {by} stopped are not among them, so nobody knows what it missed."
@@ -269,10 +273,13 @@ def proxies(run: Gathered) -> list[str]:
 def floor(run: Gathered) -> str:
     """The share of the way to the best accuracy under which nothing steered; empty where there was no such floor."""
     match = run.config["match"]
-    name = next((name for name in ("accuracy", *READINGS) if f"{name}:max" in match["objectives"]), None)
+    name = next((name for name in QUALITIES if f"{name}:max" in match["objectives"]), None)
     bounded = any(str(one).partition(">=")[0].strip() == name for one in match.get("constraints") or [])
     share = match.get("floor") or 0.0
-    return "" if bounded or not share or name is None else f"{percent(share)} of the way from chance to the best {name}"
+    chance = (run.config.get("chance") or {}).get(name)
+    known = "" if chance is None else f" ({percent(chance)})"
+    way = f"{percent(share)} of the way from chance{known} to the best"
+    return "" if bounded or not share or name is None else f"{way} {short(name)}"
 
 
 def trust(run: Gathered) -> list[str]:
@@ -280,6 +287,7 @@ def trust(run: Gathered) -> list[str]:
     said = []
     before_and_after = (
         ("accuracy", "val_accuracy", "validation accuracy"),
+        *([(BALANCED, f"val_{BALANCED}", "balanced accuracy")] if run.balance else []),
         *((name, "val_accuracy", f"{name} before and by validation accuracy after") for name in READINGS),
         ("spikes", "spikes", "spikes"),
         ("energy_nj", "energy_nj", "energy"),
@@ -321,19 +329,19 @@ def predicted(run: Gathered) -> list[str]:
 
 
 def _ranked_by(name: str) -> str:
-    return {"accuracy": "validation accuracy", "energy_nj": "energy"}.get(name, name)
+    return LABELS[name] if name in ACCURACIES else {"energy_nj": "energy"}.get(name, name)
 
 
 def role(picked_as: str) -> str:
     """Why a finalist was picked, in plain words.
 
-    >>> role("best spikes"), role("best energy_nj"), role("best accuracy"), role("knee")
-    ('fewest spikes', 'lowest energy', 'best accuracy', 'knee')
+    >>> role("best spikes"), role("best energy_nj"), role("best balanced_accuracy"), role("knee")
+    ('fewest spikes', 'lowest energy', 'best balanced accuracy', 'knee')
     """
-    name = picked_as.removeprefix("best ")
-    if name == picked_as or name not in COST:
+    best, _, name = picked_as.partition(" ")
+    if best != "best":
         return picked_as
-    return COST[name]
+    return f"best {short(name)}" if name in ACCURACIES else COST.get(name, picked_as)
 
 
 def aims(run: Gathered) -> str:
@@ -345,7 +353,7 @@ def aims(run: Gathered) -> str:
 def _aim(name: str, sense: int) -> str:
     if sense < 0:
         return COST.get(name, f"lowest {short(name)}")
-    return "best accuracy" if name == "accuracy" else f"highest {short(name)}"
+    return f"{'best' if name in ACCURACIES else 'highest'} {short(name)}"
 
 
 COST = {
@@ -365,26 +373,6 @@ def _listed(parts: Sequence[str]) -> str:
 def _title(picked_as: str, *, best: bool) -> str:
     text = role(picked_as.strip()) or "finalist"
     text = "the knee" if text == "knee" else text
-    text = "best finalist" if best and text == "best accuracy" else f"best finalist: {text}" if best else text
+    if best:
+        text = "best finalist" if text in (role(f"best {name}") for name in ACCURACIES) else f"best finalist: {text}"
     return text[0].upper() + text[1:]
-
-
-def failures(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    """Outcomes that are not ``ok``, grouped by state and reason (numbers aside), most frequent first."""
-    groups: dict[tuple[str, str], list[Outcome]] = {}
-    for outcome in outcomes:
-        if outcome.score.state != "ok":
-            reason = re.sub(r"\d+(\.\d+)?", "#", outcome.score.error[:200])
-            groups.setdefault((outcome.score.state, reason), []).append(outcome)
-    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].number))
-    return [
-        {
-            "state": group[0].score.state,
-            "count": len(group),
-            "reason": group[0].score.error[:600] or "no reason given",
-            "number": group[0].number,
-            "candidate": dict(group[0].candidate),
-            "traceback": group[0].score.traceback[-4000:],
-        }
-        for group in ordered
-    ]

@@ -8,7 +8,7 @@ import pytest
 
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome
-from results.report import words, write_report
+from results.report import reasons, words, write_report
 from results.report.page import embed
 from results.table import front_numbers
 from spaces.candidate import Candidate, Score
@@ -354,7 +354,7 @@ def test_a_corrupt_ledger_is_an_error(make):
 
 
 def test_failures_are_grouped_by_reason_whatever_the_numbers_in_it():
-    groups = words.failures(finished())
+    groups = reasons.failures(finished())
     assert [(group["state"], group["count"], group["number"]) for group in groups] == [
         ("failed", 2, 6),
         ("infeasible", 1, 8),
