@@ -17,6 +17,7 @@ from typing import Any
 from search.needs import check_effect
 from search.options import DESCRIPTION, EXAMPLES, WORKERS, parse_search, parse_sweep, search_parser
 from search.parser import Parser, UnknownOption, parts
+from spaces.credentials import hide
 from spaces.errors import OptionError, SearchError, unknown
 from spaces.paths import user_path
 
@@ -27,7 +28,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(args)
     except SearchError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {hide(' '.join(str(error).split()), args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was begun or lost: give the same command again", file=sys.stderr)
@@ -36,10 +37,8 @@ def main(args: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(
-            f"error: {error.filename or 'output'}: {error.strerror or error}; make room or make it usable",
-            file=sys.stderr,
-        )
+        what = f"{error.filename or 'output'}: {error.strerror or error}; make room or make it usable"
+        print(f"error: {hide(what, args)}", file=sys.stderr)
         return 2
 
 
@@ -220,7 +219,7 @@ def _carry_out_all(jobs, say=None, again: str = "") -> int:  # noqa: ANN001
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a note on CUDA that is no concern here
     console = Console(stderr=True)
     warnings.showwarning = lambda message, *rest: console.print(
-        f"note: {message}", highlight=False, markup=False, soft_wrap=True
+        f"note: {hide(str(message))}", highlight=False, markup=False, soft_wrap=True
     )
     folder = None
     try:

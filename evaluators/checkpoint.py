@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from spaces.credentials import hide, without_credentials
 from spaces.errors import RunError
 from spaces.files import reason, write_atomic
 
@@ -131,7 +132,10 @@ def _with_remote(uri: str, act: Callable[[Any, str], Any]) -> Any:  # noqa: ANN4
         system, path = url_to_fs(uri)
         return act(system, path)
     except Exception as error:  # each kind of storage has its own
-        raise RunError(f"storage {uri!r} cannot be used ({reason(error)}): make it usable, then resume") from error
+        fault = hide(reason(error), [uri])
+        raise RunError(
+            f"storage {without_credentials(uri)!r} cannot be used ({fault}): make it usable, then resume"
+        ) from None  # a traceback might show what is hidden
 
 
 def write_checkpoint(

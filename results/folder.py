@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spaces.checksums import canonical, read_json, write_json
+from spaces.credentials import hide, hide_all
 from spaces.errors import RunError
 from spaces.files import reason, write_atomic
 from spaces.paths import plain_name
@@ -138,11 +140,26 @@ def create_or_open(
     if _is_begun(folder):
         match = _plain(config["match"])
         _compare(folder, match, {name: value for name, value in _plain(dict(defaults)).items() if name in match})
+        _forget_credentials(folder)
         return folder
     if warm_start:  # first: what has a configuration is whole
         write_atomic(folder.warm_start, warm_start)
     write_json(folder.config, _plain(config) | {"hash": match_hash(config["match"])})
     return folder
+
+
+def _forget_credentials(folder: RunFolder) -> None:
+    """Takes credentials out of the configuration, where an earlier version has left them."""
+    stored = folder.read_config()
+    parts = {"config": hide_all(stored.get("config")), "command": hide(stored.get("command", ""))}
+    if any(stored.get(name, part) != part for name, part in parts.items()):
+        write_json(folder.config, stored | {name: part for name, part in parts.items() if name in stored})
+        warnings.warn(
+            f"{str(folder.config)!r} held credentials, from an earlier version: they are taken out, and a resume wants "
+            "them with --storage or from the environment; change those that others may have read",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _is_begun(folder: RunFolder) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from search.config import Config
+from spaces.credentials import HIDDEN, without_credentials
 from spaces.errors import ClusterError
 
 PATIENCE = 20.0  # seconds that a cluster has for an answer
@@ -253,8 +254,10 @@ except Exception as error:
 
 def _probe(address: str) -> None:
     """Raises ClusterError unless a process of its own can join the cluster: a failing attempt may wait for ever."""
-    if "://" in address:
-        raise ClusterError(f"--address {address}: a client's address cannot be used; {WAY_TO_JOIN}")
+    if "://" in address or "@" in address:
+        shown = without_credentials(address) if "://" in address else f"{HIDDEN}@{address.rpartition('@')[2]}"
+        what = "a client's address" if "://" in address else "what is before the @"
+        raise ClusterError(f"--address {shown}: {what} cannot be used; {WAY_TO_JOIN}")
     if address != "auto":
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 2**16:

@@ -6,6 +6,7 @@ from typing import Any, get_args, get_origin
 
 from evaluators.tasks.readers.fit import FITS, parse_fit
 from evaluators.tasks.readers.framing import FRAMINGS, parse_framing
+from spaces.credentials import hide_all
 from spaces.errors import OptionError, RunError, unknown
 
 WHERE = (
@@ -307,8 +308,9 @@ def flag(name: str) -> str:
 
 
 def to_json(config: Config) -> dict[str, Any]:
-    """The configuration as plain JSON values."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+    """The configuration as plain JSON values, without credentials."""
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+    return hide_all(plain)
 
 
 def from_json(values: Mapping[str, Any]) -> Config:

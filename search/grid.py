@@ -15,6 +15,7 @@ from search.config import Config, from_json, to_json
 from search.needs import check_effect, idle
 from search.run import going_on_with, resume, run_search, workers
 from spaces.checksums import read_json, write_json
+from spaces.credentials import without_credentials
 from spaces.errors import RunError
 from spaces.files import reason
 from spaces.paths import is_plain, plain_name, user_path
@@ -47,12 +48,13 @@ def run_grid(
     except OSError as error:
         raise RunError(f"folder {str(home)!r} cannot be made ({reason(error)}): choose another with --out") from error
     with lock(RunFolder(home)):  # of two that begin another sweep here at once, one is refused
-        if is_grid(home) and read_plan(home) != plan:
+        if is_grid(home) and read_plan(home) != {name: from_json(to_json(one)) for name, one in plan.items()}:
             raise RunError(
                 f"folder {str(home)!r} holds another sweep: resume it as it is, or choose another with --out"
             )
         write_json(home / PLAN, {name: to_json(one) for name, one in plan.items()})
-    yield from resume_grid(home, {}, console=console)
+    secret = config.storage is not None and without_credentials(config.storage) != config.storage  # not in the plan
+    yield from resume_grid(home, {"storage": config.storage} if secret else {}, console=console)
 
 
 def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> Iterator[RunFolder]:

@@ -30,7 +30,7 @@ from search.loop import in_process
 from search.progress import Stage
 from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
-from search.storage import place_of, storage_place
+from search.storage import check_storage, place_of
 from spaces.candidate import READINGS, Candidate, Score
 from spaces.errors import OptionError, SpaceError, unknown
 from spaces.find import make_space
@@ -113,7 +113,7 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
         SearchError: something the user can mend.
     """
     if config.storage is not None:
-        storage_place(config.storage)  # early
+        check_storage(config.storage)  # early
     config = replace(config, device=make_device(config.device), threads=config.threads or torch.get_num_threads())
     config = replace(config, train_parts=config.train_parts or _parts(config))
     (space, config), goal = config_space(config), make_goal(config)

@@ -6,6 +6,7 @@ from typing import Any
 
 from search.config import OF_A_SUPERNET, Config, flag, parse_time_schedule
 from spaces.candidate import QUALITIES
+from spaces.credentials import without_credentials
 from spaces.errors import OptionError
 
 DIGITS, EVENTS = "digits", "nmnist"
@@ -237,4 +238,4 @@ def spelled(name: str, value: object) -> str:
     if isinstance(value, bool):
         return SPELLED.get(name, flag(name))
     shown = f"{value:g}" if isinstance(value, float) else ",".join(value) if isinstance(value, tuple) else value
-    return f"{flag(name)} {shown}"
+    return without_credentials(f"{flag(name)} {shown}")

@@ -270,7 +270,8 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(
         workers,
         "storage",
-        "folder or URI (s3://bucket/key) that all nodes see, for checkpoints; needed on several machines",
+        "folder or URI (s3://bucket/key) that all nodes see, for checkpoints; needed on several machines. A run keeps "
+        "no credentials: a resume wants them again, or in the environment",
         metavar="PATH",
     )
     add(

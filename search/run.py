@@ -34,6 +34,7 @@ from search.samplers import SAMPLERS, Sampler
 from search.samplers.auto import AUTO, choose
 from search.samplers.standing import misses
 from spaces import lookup
+from spaces.credentials import without_credentials
 from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.find import file_of, is_file
 from spaces.paths import user_path
@@ -195,7 +196,7 @@ def describe(job: Job) -> dict[str, Any]:
         "match": match,
         "config": to_json(config),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([Path(sys.argv[0]).name, *map(without_credentials, sys.argv[1:])]),
         "task": dict(job.provenance),
         "chance": dict(job.goal.chance),
         "space": {

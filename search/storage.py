@@ -2,17 +2,22 @@
 
 import re
 import secrets
+import warnings
 from pathlib import Path
 
 from evaluators.checkpoint import Place, drop, join, read_tensors, save_tensors
 from results.folder import RunFolder
 from search.cluster import WORKER_START
+from spaces.credentials import has_gap, hide, without_credentials, without_gap
 from spaces.errors import OptionError, RunError, SearchError
 from spaces.paths import user_path
 
 
 def place_of(storage: str | None, folder: RunFolder) -> Place:
-    """Where a run's checkpoints lie: in its folder, or in a folder of its name below ``storage``."""
+    """Where a run's checkpoints lie: in its folder, or in a folder of its name below ``storage``.
+
+    Where a run was begun with credentials, which it does not keep, those of the environment are used.
+    """
     if storage is None:
         return folder.path.absolute() / "checkpoints"
     place, name = storage_place(storage), folder.path.resolve().name
@@ -28,6 +33,7 @@ def storage_place(storage: str) -> Place:
     Raises:
         OptionError: no folder can have such a path, or nothing can reach such a URI.
     """
+    storage = without_gap(storage) if has_gap(storage) else storage
     if "://" not in storage:
         return user_path(storage, "--storage").absolute()
     if storage.startswith("file://"):
@@ -36,9 +42,24 @@ def storage_place(storage: str) -> Place:
 
     try:
         url_to_fs(storage)
-    except (ImportError, ValueError) as error:
-        raise OptionError(f"--storage {storage}: {' '.join(str(error).split())}; or give a shared folder") from error
+    except Exception as error:  # each kind of storage has its own
+        fault = hide(" ".join(str(error).split()), [storage])
+        raise OptionError(
+            f"--storage {without_credentials(storage)!r} cannot be used ({fault}): mend that, or give a shared folder"
+        ) from None  # a traceback might show what is hidden
     return storage
+
+
+def check_storage(storage: str) -> None:
+    """Raises OptionError where ``--storage`` names no place; says so where its credentials are the environment's."""
+    if has_gap(storage):
+        warnings.warn(
+            f"a run keeps no credentials: those of its --storage {storage} are now taken from the environment, as "
+            "fsspec and the storage's own library read them (FSSPEC_FTP_PASSWORD, ...); or give --storage again",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    storage_place(storage)
 
 
 def check_shared(place: Place) -> None:
@@ -54,7 +75,7 @@ def check_shared(place: Place) -> None:
     if len(nodes) == 1 and isinstance(place, Path):
         return
     token = secrets.token_hex(8)
-    probe = join(place, f"probe-{token}.safetensors")
+    probe, shown = join(place, f"probe-{token}.safetensors"), without_credentials(str(place))
     way_out = "give --storage a folder or URI that all nodes see"
 
     def look() -> str:
@@ -77,9 +98,9 @@ def check_shared(place: Place) -> None:
         drop(probe)
     for address, fault in said.items():
         if fault:
-            raise RunError(f"storage {str(place)!r} is not shared: node {address} {fault}; {way_out}")
+            raise RunError(f"storage {shown!r} is not shared: node {address} {fault}; {way_out}")
     for answer in waiting:
         raise RunError(
-            f"nobody knows whether storage {str(place)!r} is shared: node {asked[answer]} did not answer within "
+            f"nobody knows whether storage {shown!r} is shared: node {asked[answer]} did not answer within "
             f"{WORKER_START:g} seconds; mend or remove that node, or wait until it is less busy"
         )

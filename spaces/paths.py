@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from spaces.credentials import without_credentials
 from spaces.errors import OptionError
 from spaces.files import reason
 
@@ -18,8 +19,10 @@ def user_path(text: str | Path, what: str) -> Path:
         what: what it is of, such as ``--out``, for the message.
 
     Raises:
-        OptionError: nobody has such a home, or no file can have such a path or be looked up there.
+        OptionError: nobody has such a home, or no file can have such a path or be looked up there; or it is a URI.
     """
+    if "://" in str(text):
+        raise OptionError(f"{what} {without_credentials(str(text))!r} is a URI: give the path of a file or folder here")
     try:
         path = Path(text).expanduser()
         os.lstat(path)

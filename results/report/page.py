@@ -12,6 +12,7 @@ from results.report import reasons, tickets, words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
 from spaces.candidate import ACCURACIES, BALANCED, METRICS
+from spaces.credentials import hide
 from spaces.errors import RunError
 from spaces.files import write_atomic
 
@@ -258,7 +259,7 @@ def _plain(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, list) and all(not isinstance(one, list | dict) for one in value):
         return ", ".join(_plain(one) for one in value) or "none"
     if isinstance(value, str):
-        return value
+        return hide(value)  # earlier versions kept credentials
     return json.dumps(value, ensure_ascii=False)
 
 
