@@ -4,6 +4,8 @@ import numpy as np
 
 from spaces.errors import TaskError
 
+TEST_SEED = 1797  # never the run's seed: test figures of runs with different seeds are on the same samples
+
 
 def shares(counts: np.ndarray, total: int, *, leave: int = 0) -> np.ndarray:
     """Divide ``total`` among classes in proportion to ``counts``, each getting at least 1 and keeping ``leave``.

@@ -104,7 +104,7 @@ def _read_images(what: str, files: Sequence[Path], fit: Fit | None) -> tuple[np.
         f"of more than 8 bits a pixel (at most {top}), of which the upper 8 are read": deep,
         "whose EXIF data cannot be read, and which are taken as they lie": lost,
     }
-    remarks = [f"images {what}: {len(those)}, such as {str(those[0])!r}" for what, those in notable.items() if those]
+    remarks = [f"images {why}: {len(those)}, such as {str(those[0])!r}" for why, those in notable.items() if those]
     if fit is not None:
         ordered = sorted(sizes, key=lambda size: (math.prod(size), size))
         least, most = (f"{height}x{width}" for width, height in (ordered[0], ordered[-1]))

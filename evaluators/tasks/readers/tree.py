@@ -1,17 +1,16 @@
 """Folders of samples, one a class: which files are there, which are passed over, and which are tested on."""
 
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from evaluators.tasks.readers.guard import reading
-from evaluators.tasks.split import stratified
+from evaluators.tasks.split import TEST_SEED, stratified
 from spaces.errors import TaskError
 
-TEST_SEED = 1797  # never the run's seed: test figures of runs with different seeds are on the same samples
 NOT_CLASSES = frozenset(("train", "test", "val", "valid", "validation"))  # what splits are called
 RULE = "train/ and test/, each with a folder of images or recordings a class"
 DRAW = "draw a test split with --test-share 0.2"
@@ -82,21 +81,17 @@ def read_tree(path: Path, endings: Collection[str], test_share: float | None = N
             *(entry for entry in _visible(path) if entry not in (train, test)),
         )
     learnt = _labelled(train, names, endings, passed, above=(path, train))
-    for label, name in enumerate(names):
-        if label not in {label for _, label in learnt}:
-            raise TaskError(_nothing(train / name, passed))
+    if empty := _without(learnt, names):
+        raise TaskError(_nothing(train / empty[0], passed))
     if test is None:
         learnt, tested = _draw(repr(str(path)), learnt, names, test_share or 0)
-        remark = (
-            f"{len(tested)} of {len(learnt) + len(tested)} samples were drawn to test on, the same for every --seed"
-        )
-        remarks = [remark]
+        total = len(learnt) + len(tested)
+        remarks = [f"{len(tested)} of {total} samples were drawn to test on, the same for every --seed"]
     else:
         tested = _labelled(test, names, endings, passed, above=(path, test))
         if not tested:
             raise TaskError(_nothing(test, passed))
-        seen = {label for _, label in tested}
-        without = [name for label, name in enumerate(names) if label not in seen]
+        without = _without(tested, names)
         remarks = [f"classes without test samples: {len(without)}, such as {without[0]!r}"] if without else []
     return Tree(
         class_names=names,
@@ -121,8 +116,8 @@ def _sides(path: Path, test_share: float | None) -> tuple[Path, Path | None]:
         raise TaskError(f"{str(path)!r} has no class folders in train/; it must hold {RULE}")
     if test_share is None:
         raise TaskError(
-            f"{str(path)!r} has no folder train/; it must hold {RULE}; of class folders alone, such as "
-            f"{names[0]!r}, {DRAW}"
+            f"{str(path)!r} has class folders, such as {names[0]!r}, but neither train/ nor test/ around them: {DRAW}, or "
+            "make those"
         )
     return path, None
 
@@ -152,16 +147,16 @@ def _labelled(
     )
     samples = []
     for label, name in enumerate(names):
-        files = sorted(_files(side / name, above, passed)) if (side / name).is_dir() else []
+        files = _files(side / name, above, passed) if (side / name).is_dir() else []
         samples += [(file, label) for file in files if file.suffix.lower() in endings]
         passed.add("files of other endings", *(file for file in files if file.suffix.lower() not in endings))
     return samples
 
 
-def _files(folder: Path, above: tuple[Path, ...], passed: _Passed) -> Iterator[Path]:
-    """The visible files below a folder; those that are reached by links only come after all others."""
+def _files(folder: Path, above: tuple[Path, ...], passed: _Passed) -> list[Path]:
+    """The visible files below a folder, sorted. What links lead to comes last, so that it is what is passed over."""
     seen = {_identity(one) for one in above}
-    waiting, linked = [folder], []
+    found, waiting, linked = [], [folder], []
     while waiting or linked:
         here = waiting.pop() if waiting else linked.pop(0)
         with reading(here, "a folder"):
@@ -180,14 +175,21 @@ def _files(folder: Path, above: tuple[Path, ...], passed: _Passed) -> Iterator[P
                 if stat.S_ISDIR(kind):
                     (linked if entry.is_symlink() else waiting).append(entry)
                 elif stat.S_ISREG(kind):
-                    yield entry
+                    found.append(entry)
                 else:
                     passed.add("pipes, sockets or devices", entry)
+    return sorted(found)
 
 
 def _identity(folder: Path) -> tuple[int, int]:
     found = folder.stat()
     return found.st_dev, found.st_ino
+
+
+def _without(samples: list[Sample], names: tuple[str, ...]) -> list[str]:
+    """The classes that have no samples."""
+    seen = {label for _, label in samples}
+    return [name for label, name in enumerate(names) if label not in seen]
 
 
 def _nothing(folder: Path, passed: _Passed) -> str:

@@ -181,7 +181,7 @@ def test_what_cannot_be_drawn(tmp_path, write_images):
     )
     refused(
         in_classes(tmp_path / "alone", {"cat": 9, "dog": 9}),
-        "has no folder train/; .* such as 'cat', draw a test split with --test-share 0.2",
+        "has class folders, such as 'cat', but neither train/ nor test/ around them: draw a test split",
     )
     refused(write_images(tmp_path / "both"), "has a test split in test/: drop --test-share 0.5", test_share=0.5)
     refused(in_classes(tmp_path / "one", {"cat": 9}), "one' has 1 class folders; at least 2", test_share=0.2)
