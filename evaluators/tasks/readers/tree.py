@@ -116,8 +116,8 @@ def _sides(path: Path, test_share: float | None) -> tuple[Path, Path | None]:
         raise TaskError(f"{str(path)!r} has no class folders in train/; it must hold {RULE}")
     if test_share is None:
         raise TaskError(
-            f"{str(path)!r} has class folders, such as {names[0]!r}, but neither train/ nor test/ around them: {DRAW}, or "
-            "make those"
+            f"{str(path)!r} has class folders, such as {names[0]!r}, but neither train/ nor test/ around them: {DRAW}, "
+            "or make those"
         )
     return path, None
 
