@@ -18,7 +18,7 @@ from search.needs import check_effect
 from search.options import DESCRIPTION, EXAMPLES, WORKERS, parse_search, parse_sweep, search_parser
 from search.parser import Parser, UnknownOption, parts
 from spaces.credentials import hide
-from spaces.errors import OptionError, SearchError, unknown
+from spaces.errors import OptionError, SearchError, one_line, unknown
 from spaces.paths import user_path
 
 
@@ -28,7 +28,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(args)
     except SearchError as error:
-        print(f"error: {hide(' '.join(str(error).split()), args)}", file=sys.stderr)
+        print(f"error: {hide(one_line(error, 10**6), args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was begun or lost: give the same command again", file=sys.stderr)
@@ -37,7 +37,7 @@ def main(args: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        what = f"{error.filename or 'output'}: {error.strerror or error}; make room or make it usable"
+        what = f"{error.filename or 'output'}: {one_line(error)}; make room or make it usable"
         print(f"error: {hide(what, args)}", file=sys.stderr)
         return 2
 

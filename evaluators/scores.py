@@ -12,6 +12,7 @@ from evaluators.pruning.masks import kept_of
 from evaluators.readings import measured
 from evaluators.setting import Setting
 from spaces.candidate import BALANCED, Candidate, Score
+from spaces.errors import typed_line
 from spaces.weights import count_parameters
 
 SILENT = "silent: no spike at the readout for any sample"
@@ -64,11 +65,10 @@ def by_class(names: Sequence[str], validation: Evaluation, test: Evaluation | No
 
 def failure(error: BaseException, *, fidelity: str, seconds: float) -> Score:
     """The outcome of a candidate that raised: one line of reason, and the traceback."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
     return Score(
         state="failed",
         fidelity=fidelity,
         seconds=seconds,
-        error=reason[:500],
+        error=typed_line(error, 500),
         traceback="".join(traceback.format_exception(error)),
     )

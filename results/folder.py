@@ -16,7 +16,7 @@ from typing import Any
 
 from spaces.checksums import canonical, read_json, write_json
 from spaces.credentials import hide, hide_all
-from spaces.errors import RunError
+from spaces.errors import RunError, one_line
 from spaces.files import reason, write_atomic
 from spaces.paths import plain_name
 from spaces.rules import OBJECT, TEXT, TEXTS, Rule, check_fields, list_of
@@ -169,7 +169,7 @@ def _is_begun(folder: RunFolder) -> bool:
         names = [entry.name for entry in folder.path.iterdir()]
     except OSError as error:
         raise RunError(
-            f"folder {str(folder.path)!r} cannot be made or read ({error.strerror}): choose another with --out"
+            f"folder {str(folder.path)!r} cannot be made or read ({one_line(error)}): choose another with --out"
         ) from error
     if folder.config.name in names:
         return True

@@ -10,7 +10,7 @@ from typing import Any
 
 from spaces.candidate import FIDELITIES, METRICS, STATES, Candidate, Score
 from spaces.checksums import CHECKSUM, read_regular, with_checksum, without_checksum
-from spaces.errors import LedgerError
+from spaces.errors import LedgerError, one_line
 from spaces.files import reason
 from spaces.rules import (
     AMOUNT,
@@ -170,7 +170,7 @@ class Ledger:
         except (TypeError, ValueError) as error:
             raise LedgerError(
                 f"outcome {outcome.number} cannot be line {number + 1} of ledger {str(self.path)!r}: "
-                f"{_one_line(error)}; record the candidate with state 'failed' and the reason as its error"
+                f"{one_line(error)}; record the candidate with state 'failed' and the reason as its error"
             ) from error
         try:
             _write(self._descriptor, line)
@@ -282,12 +282,8 @@ def _decode(line: bytes, number: int) -> Outcome:
     return Outcome(fields.pop("number"), batch, candidate, Score(**fields))
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
-
-
 def _corrupt(path: Path, number: int, error: BaseException) -> str:
-    reason = "nested too deeply" if isinstance(error, RecursionError) else _one_line(error)
+    reason = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
     ledger, good, bad = (shlex.quote(str(path.with_suffix(suffix))) for suffix in (path.suffix, ".good", ".bad"))
     return (
         f"ledger {str(path)!r} line {number + 1}: {reason}; the {number} lines before it are intact: keep them with "
@@ -298,6 +294,6 @@ def _corrupt(path: Path, number: int, error: BaseException) -> str:
 def _unwritable(path: Path, error: OSError) -> str:
     run = shlex.quote(str(path.parent))
     return (
-        f"ledger {str(path)!r} cannot be written ({error.strerror or error}): all lines before are safe; free space or "
+        f"ledger {str(path)!r} cannot be written ({one_line(error)}): all lines before are safe; free space or "
         f"make it writable, then `launch.py resume {run}`"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from results.cells import csv_text
 from results.folder import RunFolder
-from spaces.errors import RunError
+from spaces.errors import RunError, one_line
 from spaces.files import write_atomic
 
 COLUMNS = (
@@ -93,7 +93,7 @@ def _object(path: Path) -> dict[str, Any]:
             raise ValueError("not the metrics of a ticket")
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
-            f"ticket file {str(path)!r} cannot be read ({' '.join(str(error).split())[:120]}): remove the folder "
+            f"ticket file {str(path)!r} cannot be read ({one_line(error, 120)}): remove the folder "
             f"{str(path.parent)!r} and prune again to make it anew"
         ) from error
     return value

@@ -20,7 +20,7 @@ from typing import Any
 
 from search.config import Config
 from spaces.credentials import HIDDEN, without_credentials
-from spaces.errors import ClusterError
+from spaces.errors import ClusterError, one_line
 
 PATIENCE = 20.0  # seconds that a cluster has for an answer
 WORKER_START = 60.0  # seconds that a node has to start a worker and hear from it: a busy one takes long
@@ -322,4 +322,4 @@ def _name(node: Mapping[str, Any]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return one_line(error, 300)

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 from evaluators.tasks.readers.fit import FITS, parse_fit
 from evaluators.tasks.readers.framing import FRAMINGS, parse_framing
 from spaces.credentials import hide_all
-from spaces.errors import OptionError, RunError, unknown
+from spaces.errors import OptionError, RunError, one_line, unknown
 
 WHERE = (
     "data",
@@ -327,4 +327,4 @@ def from_json(values: Mapping[str, Any]) -> Config:
     try:
         return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except (TypeError, ValueError) as error:
-        raise RunError(f"config.json is damaged ({error}); mend it or start a new run") from error
+        raise RunError(f"config.json is damaged ({one_line(error)}); mend it or start a new run") from error

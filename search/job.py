@@ -22,6 +22,7 @@ from evaluators.workers import Workers, in_parts
 from results.classes import remarks
 from results.folder import RunFolder
 from results.ledger import Ledger
+from search.checks import check_fit, check_parts
 from search.config import Config, parse_time_schedule
 from search.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
 from search.goal import Goal, make_goal
@@ -32,7 +33,7 @@ from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
 from search.storage import check_storage, place_of
 from spaces.candidate import READINGS, Candidate, Score
-from spaces.errors import OptionError, SpaceError, unknown
+from spaces.errors import OptionError, one_line, unknown
 from spaces.find import make_space
 from spaces.space import Space
 from spaces.sparsity import with_sparsity
@@ -100,9 +101,7 @@ def make_device(name: str) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise OptionError(
-            f"--device {name!r} cannot be used here ({str(error).splitlines()[0]}); use cpu or auto"
-        ) from error
+        raise OptionError(f"--device {name!r} cannot be used here ({one_line(error)}); use cpu or auto") from error
     return name
 
 
@@ -121,9 +120,9 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
     task = load_config_task(config, space)
     goal = replace(goal, floor=config.floor, chance=chance(task))
-    _check_fit(space, task)
+    check_fit(space, task, config.space)
     setting = make_setting(config, space, task)
-    _check_parts(config, setting)
+    check_parts(config, setting)
     setting.recipe.families(space)  # early, where --few-shot names none
     return config, setting, goal
 
@@ -188,31 +187,6 @@ def _parts(config: Config) -> int:
     cluster, workers = config_cluster(config), config.train_workers
     each = 1 if cluster.gpus_per_worker else cluster.threads
     return 1 if workers == 1 else max(workers, min(workers * each, config.batch_size))
-
-
-def _check_parts(config: Config, setting: Setting) -> None:
-    """Raises OptionError where a worker has no part of a batch, or a part no sample."""
-    least = min(setting.recipe.plan.batch_size, len(setting.task.train))
-    parts, workers = config.train_parts, config.train_workers
-    if workers > least or parts > least:
-        name, number = ("--train-workers", workers) if workers > least else ("--train-parts", parts)
-        raise OptionError(f"{name} {number}: a batch has {least} samples, and each needs one; give at most {least}")
-    if workers > parts:
-        raise OptionError(
-            f"--train-workers {workers}: batches are in {parts} parts, and each worker needs one; give at most "
-            f"{parts}, or begin anew with --train-parts {workers}"
-        )
-
-
-def _check_fit(space: Space, task: Task) -> None:
-    """Raises SpaceError early where space and task do not fit each other, or the supernet does not fit into memory."""
-    try:
-        space.network(task.spec)
-    except (RuntimeError, MemoryError, OverflowError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise SpaceError(
-            f"the supernet of {space.name!r} cannot be held in memory ({reason}): lower --width"
-        ) from error
 
 
 def load_config_task(config: Config, space: Space) -> Task:

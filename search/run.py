@@ -36,7 +36,7 @@ from search.samplers.standing import misses
 from spaces import lookup
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError, RunError, SearchError, unknown
-from spaces.find import file_of, is_file
+from spaces.find import file_of, is_file, own_code
 from spaces.paths import user_path
 from spaces.space import Space
 from spaces.temporary import sweep
@@ -86,7 +86,8 @@ def prepare(config: Config) -> Job:
         from search.sweep import prepare as prepare_by
     else:
         from search.job import prepare as prepare_by
-    job = prepare_by(config)
+    with own_code(config.space):
+        job = prepare_by(config)
     if config.sampler != AUTO:
         return job
     name, why = choose(job.space, config.candidates, LADDER_SAMPLERS if config.fidelities else tuple(SAMPLERS))
@@ -280,7 +281,8 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
             console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
         with Ledger.open(folder.ledger) as ledger, stages(console) as stage:
             try:
-                job.work(job, folder, ledger, stage)
+                with own_code(job.config.space):
+                    job.work(job, folder, ledger, stage)
             except (KeyboardInterrupt, SearchError):
                 with suppress(SearchError):  # what there is can be read; a second error would hide the first
                     publish(folder, ledger.outcomes)

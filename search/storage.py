@@ -9,7 +9,7 @@ from evaluators.checkpoint import Place, drop, join, read_tensors, save_tensors
 from results.folder import RunFolder
 from search.cluster import WORKER_START
 from spaces.credentials import has_gap, hide, without_credentials, without_gap
-from spaces.errors import OptionError, RunError, SearchError
+from spaces.errors import OptionError, RunError, SearchError, one_line
 from spaces.paths import user_path
 
 
@@ -43,7 +43,7 @@ def storage_place(storage: str) -> Place:
     try:
         url_to_fs(storage)
     except Exception as error:  # each kind of storage has its own
-        fault = hide(" ".join(str(error).split()), [storage])
+        fault = hide(one_line(error), [storage])
         raise OptionError(
             f"--storage {without_credentials(storage)!r} cannot be used ({fault}): mend that, or give a shared folder"
         ) from None  # a traceback might show what is hidden
@@ -82,7 +82,7 @@ def check_shared(place: Place) -> None:
         try:
             return "" if read_tensors(probe, match=token) else "does not see what is written here"
         except SearchError as error:
-            return f"cannot read there ({error})"
+            return f"cannot read there ({one_line(error)})"
 
     try:
         save_tensors(probe, {"probe": torch.zeros(1)}, {"match": token})

@@ -15,7 +15,7 @@ from results.report.words import THIN, cards, figure, short, volume
 from results.tickets import read_tickets
 from spaces import SPACES
 from spaces.candidate import BALANCED, Value
-from spaces.find import make_space
+from spaces.find import make_space, own_code
 from spaces.seeds import numpy_generator
 from spaces.space import Space
 from spaces.spec import TaskSpec
@@ -123,6 +123,11 @@ def list_spaces() -> str:
 def describe_space(name: str) -> str:
     """A space's blanks, its published cells, and one drawn sample as a picture in text."""
     space, _ = make_space(name)
+    with own_code(name, whole=True):
+        return _described(space, name)
+
+
+def _described(space: Space, name: str) -> str:
     sample = space.sample_sound(numpy_generator(0, "spaces", name))
     lines = [f"{space.name}: {space.about}", f"{_size(space)} candidates", "", "blanks:"]
     lines += [f"  {blank}: {_domain(distribution)}" for blank, distribution in space.blanks.items()]

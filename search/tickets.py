@@ -40,6 +40,7 @@ from search.wish import Wish
 from spaces.candidate import Candidate
 from spaces.errors import OptionError, RunError
 from spaces.files import write_atomic
+from spaces.find import own_code
 from spaces.seeds import derive, torch_generator
 from spaces.weights import inherit
 
@@ -87,7 +88,7 @@ def prune_run(
     task = load_config_task(config, space)
     check_data(folder, task.provenance["sha256"], config.data)
     setting = make_setting(config, space, task)
-    with lock(folder), stages(console) as stage, held(config.threads or 1):
+    with own_code(config.space), lock(folder), stages(console) as stage, held(config.threads or 1):
         place = Workplace(setting=setting, config=config, folder=folder, match=stored["hash"], stage=stage)
         try:
             made = [home for one in numbers for home in make_tickets(place, wish, one, final=final)]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 
 
@@ -31,6 +32,28 @@ class RunError(SearchError):
 
 class ClusterError(SearchError):
     """Workers cannot be had as asked: no cluster, another token, too few resources, other versions."""
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    r"""What an error says, in one line; the name of its type where it says nothing, or cannot.
+
+    >>> one_line(ValueError("two\nlines")), one_line(ValueError())
+    ('two lines', 'ValueError')
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    with suppress(Exception):  # of a person's own: its text may raise in turn
+        text = text or str(error)
+    return " ".join(text.split())[:most] or type(error).__name__
+
+
+def typed_line(error: BaseException, most: int = 200) -> str:
+    """The same behind the name of its type, as the last line of a traceback.
+
+    >>> typed_line(ValueError("no")), typed_line(ValueError())
+    ('ValueError: no', 'ValueError')
+    """
+    kind, said = type(error).__name__, one_line(error, most)
+    return kind if said == kind else f"{kind}: {said}"
 
 
 NEAR = 0.7  # share of letters that two names have in common, in order, from which they are called near

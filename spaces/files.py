@@ -1,9 +1,11 @@
 """Files that are always whole: what was there before, or all of what is written."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
-from spaces.errors import RunError
+from spaces.errors import RunError, one_line
 from spaces.temporary import hold, temporary_of
 
 
@@ -41,10 +43,34 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
+KINDS = {
+    "a folder": stat.S_ISDIR,
+    "a named pipe": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+}
+
+
+def check_regular(path: str | Path) -> None:
+    """Raises OSError unless a regular file, or a link to one, stands at a path.
+
+    What reads a pipe, a socket or a device may wait for ever, and does not see the same twice.
+    """
+    mode = Path(path).stat().st_mode
+    for what, holds in KINDS.items():
+        if holds(mode):
+            raise OSError(errno.EINVAL, f"it is {what}, not a file: save its content as a file", str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file; raises OSError for anything else, see ``check_regular``."""
+    check_regular(path)
+    return path.read_bytes()
+
+
 def reason(error: BaseException) -> str:
     """Why a file could not be used, in one line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:200] or type(error).__name__
+    return one_line(error)
 
 
 def _sync_folder(path: Path) -> None:

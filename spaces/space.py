@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 TRIES = 10_000
+LISTED = 10**6  # values of a blank that are listed at most; beyond, they are only drawn
+COUNTABLE = 10**300
 USUAL = 0.75  # share of draws that take a blank's usual value, whatever it would be drawn as
 
 
@@ -79,13 +81,18 @@ class Space:
         """
         from spaces.blanks import fill
         from spaces.draft import Draft
+        from spaces.network import Network
 
         if candidate is not None:
             self.check(candidate)
             if reason := self.flaw(candidate):
                 raise SpaceError(f"candidate {candidate.key} of space {self.name!r} is no network: {reason}")
         draft = Draft(space=self.name, distributions=self.blanks, candidate=candidate, entangled=entangled)
+        if self.build is None:
+            raise SpaceError(f"space {self.name!r} has no build: give it a function that makes a Network")
         network = self.build(spec, draft)
+        if not isinstance(network, Network):
+            raise SpaceError(f"build of space {self.name!r} gives a {type(network).__name__}: it must give a Network")
         if candidate is None:
             draft.check_all_used()
         else:
@@ -114,8 +121,9 @@ class Space:
 
     @property
     def size(self) -> float:
-        """Number of candidates; infinite where a blank is continuous."""
-        return math.prod(_levels(distribution) for distribution in self.blanks.values())
+        """Number of candidates; infinite where a blank is continuous, or from 1e300 on."""
+        size = math.prod(_levels(distribution) for distribution in self.blanks.values())
+        return size if size < COUNTABLE else math.inf
 
     def sample(self, rng: np.random.Generator) -> Candidate:
         """One uniform draw of every blank, but for the usual values that it takes."""
@@ -141,9 +149,9 @@ class Space:
         return {"structure": [name for name in self.blanks if name not in dynamics], "dynamics": dynamics}
 
     def options(self, blank: str) -> list[Value] | None:
-        """The values of a blank, least first as the space lists them; None where it is continuous."""
+        """The values of a blank, least first as the space lists them; None where it is continuous or lists too many."""
         distribution = self.blanks[blank]
-        return None if math.isinf(_levels(distribution)) else _values(distribution)
+        return list(_values(distribution)) if _levels(distribution) <= LISTED else None
 
     def families(self, values: Iterable[Value]) -> list[list[Value]]:
         """Values of a categorical blank by family, both in the order given."""
@@ -194,18 +202,18 @@ def draw_blank(distribution: BaseDistribution, rng: np.random.Generator) -> Valu
         if distribution.log:
             return float(np.exp(rng.uniform(np.log(distribution.low), np.log(distribution.high))))
         return float(rng.uniform(distribution.low, distribution.high))
-    values = _values(distribution)
-    return values[int(rng.integers(len(values)))]
+    return _value(distribution, int(rng.integers(_levels(distribution))))
 
 
-def _values(distribution: BaseDistribution) -> list[Value]:
+def _values(distribution: BaseDistribution) -> Iterator[Value]:
+    return (_value(distribution, place) for place in range(_levels(distribution)))
+
+
+def _value(distribution: BaseDistribution, place: int) -> Value:
+    """The value at a place of those that a blank lists, least first."""
     if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
-    if distribution.low == distribution.high:
-        return [distribution.low]
-    return [distribution.low + i * distribution.step for i in range(_levels(distribution))]
+        return distribution.choices[place]
+    return distribution.low + place * distribution.step if place else distribution.low
 
 
 def _ends(distribution: BaseDistribution) -> tuple[Value, Value]:
@@ -223,14 +231,20 @@ def _levels(distribution: BaseDistribution) -> float:
         return len(distribution.choices)
     if distribution.step is None:
         return math.inf if distribution.low < distribution.high else 1
+    if isinstance(distribution, IntDistribution):
+        return (distribution.high - distribution.low) // distribution.step + 1
     return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
 def _holds(distribution: BaseDistribution, value: object) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
-    wanted = int if isinstance(distribution, IntDistribution) else (int, float)
-    return not isinstance(value, bool) and isinstance(value, wanted) and distribution._contains(float(value))
+    if isinstance(value, bool):
+        return False
+    if isinstance(distribution, IntDistribution):
+        inside = isinstance(value, int) and distribution.low <= value <= distribution.high
+        return inside and (value - distribution.low) % distribution.step == 0
+    return isinstance(value, int | float) and distribution._contains(float(value))
 
 
 def _domain(distribution: BaseDistribution) -> str:

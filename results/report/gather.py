@@ -13,7 +13,7 @@ from results.predicted import Predicted, read_predicted
 from results.table import front_numbers
 from results.tickets import read_tickets
 from spaces.candidate import BALANCED, figure_names
-from spaces.errors import RunError
+from spaces.errors import RunError, one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ def _object(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes(), parse_constant=lambda _: None)
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
-            f"finalist file {str(path)!r} cannot be read ({' '.join(str(error).split())[:120]}): "
+            f"finalist file {str(path)!r} cannot be read ({one_line(error, 120)}): "
             f"remove the folder {str(path.parent)!r} and resume the run to make it anew"
         ) from error
     if not isinstance(value, dict):

@@ -13,7 +13,7 @@ from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
 from spaces.candidate import ACCURACIES, BALANCED, METRICS
 from spaces.credentials import hide
-from spaces.errors import RunError
+from spaces.errors import RunError, typed_line
 from spaces.files import write_atomic
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ def write_report(folder: RunFolder) -> Path:
         page = render(run)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise RunError(
-            f"the files of run {str(folder.path)!r} hold what no run writes ({type(error).__name__}: {error}): "
+            f"the files of run {str(folder.path)!r} hold what no run writes ({typed_line(error)}): "
             f"remove the damaged folder in {str(folder.finalists)!r} and resume the run to make it anew"
         ) from error
     write_atomic(folder.report, page)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from spaces.cache import cache_home, private_folders, temporary_home
+from spaces.errors import one_line
 
 NAMES = ("backward.c", "bits.c", "fire.c", "fire_backward.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
@@ -53,7 +54,7 @@ def kernels() -> ctypes.CDLL | None:
     try:
         library = _loaded()
     except (OSError, AttributeError, subprocess.SubprocessError) as error:
-        output = getattr(error, "stderr", None) or str(error)
+        output = getattr(error, "stderr", None) or one_line(error)
         way = "mend that" if _compiler() else "install a C compiler such as gcc"
         warnings.warn(
             "convolutions run dense, and norms and poolings as PyTorch has them, a few times slower, because compiling "

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spaces.cache import private_folders, temporary_home
+from spaces.errors import one_line
 from spaces.neurons.step import Parameters, Rule, State
 from spaces.neurons.steps import STEPS
 from spaces.neurons.surrogate import SURROGATES, fire, heaviside
@@ -169,7 +170,7 @@ def scan(x: Tensor, p: Parameters, rule: Rule, *, compiled: bool = True) -> Tens
         try:
             return _Scan.apply(rule, x.contiguous(), *inputs[1:])
         except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = one_line(error)
             _broken.append(reason)
             there = os.environ.get("CXX") or any(map(shutil.which, ("g++", "clang++")))
             way = "mend that" if there else "install a C++ compiler such as g++"

@@ -5,7 +5,7 @@ import io
 import sys
 from pathlib import Path
 
-from spaces.errors import TaskError
+from spaces.errors import TaskError, one_line
 
 
 def download(kind: str, root: Path) -> None:
@@ -23,7 +23,7 @@ def download(kind: str, root: Path) -> None:
             for part in parts:
                 getattr(datasets, kind)(str(root), download=True, **part)
     except Exception as error:  # whatever urllib, tarfile, gzip or the disk raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         raise TaskError(
             f"download of {kind} into {str(root)!r} failed: {reason}; fetch its files by hand and give --data-dir"
         ) from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
-from spaces.errors import TaskError
+from spaces.errors import TaskError, typed_line
 
 MAX_SIDE = 512  # pixels; the networks searched here are for small images
 COPIES = 3  # at most this many copies of the pixels live at once while a task is loaded
@@ -31,7 +31,7 @@ def reading(path: PurePath | str, expected: str) -> Iterator[None]:
     except TaskError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        reason = typed_line(error)
         raise TaskError(f"cannot read {str(path)!r} as {expected}: {reason}; replace or remove the file") from error
 
 
