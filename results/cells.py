@@ -21,7 +21,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     'a,b\n\'=1,\n"\'\r",-2\n'
     """
     text = io.StringIO(newline="")
-    table = csv.writer(text)  # told to end lines in "\n", Python before 3.13 leaves a "\r" in a cell without quotes
+    table = csv.writer(text)  # told to end lines in "\n", Python 3.11 leaves a cell with "\r" unquoted
     lines = []
     for row in rows:
         table.writerow([guarded(cell) for cell in row])

@@ -6,13 +6,14 @@ it the owner and the mode are looked at first.
 
 import atexit
 import os
-import shutil
 import stat
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+from spaces.temporary import temporary_folder
 
 
 def cache_home() -> Path | None:
@@ -64,9 +65,9 @@ def private_folders(*places: Path | None) -> Iterator[Path]:
         RuntimeWarning,
         stacklevel=2,
     )
-    fresh = Path(tempfile.mkdtemp(prefix="spikefront-"))
-    atexit.register(shutil.rmtree, fresh, ignore_errors=True)
-    yield fresh
+    stack = ExitStack()
+    atexit.register(stack.close)
+    yield stack.enter_context(temporary_folder())
 
 
 def exposure(path: Path) -> str:

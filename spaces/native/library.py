@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from spaces.cache import cache_home, private_folders, temporary_home
 from spaces.errors import one_line
+from spaces.temporary import temporary_folder
 
 NAMES = ("backward.c", "bits.c", "fire.c", "fire_backward.c", "forward.c", "memory.c", "norm.c", "pool.c", "sum.c")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
@@ -124,8 +124,8 @@ def _compiled(folder: Path, name: str) -> Path:
     """The library's file in a folder, compiled anew; several processes may do so at once."""
     if not _compiler():
         raise subprocess.SubprocessError("no C compiler found")
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        made = Path(place) / "kernels.so"
+    with temporary_folder(folder) as place:
+        made = place / "kernels.so"
         try:
             _compile([*_compiler(), *OPTIONS, "-fopenmp"], made)
         except subprocess.CalledProcessError:  # a compiler without OpenMP

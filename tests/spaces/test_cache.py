@@ -84,12 +84,15 @@ def test_what_root_keeps_is_good_for_all(kept, monkeypatch):
     assert exposure(kept) == ""
 
 
-def test_where_nothing_can_be_made_a_fresh_folder_says_that_it_goes(tmp_path):
+def test_where_nothing_can_be_made_a_fresh_folder_says_that_it_goes(tmp_path, monkeypatch):
+    ends = []
+    monkeypatch.setattr(cache.atexit, "register", ends.append)
     (tmp_path / "file").write_text("")
     with pytest.warns(RuntimeWarning, match="for this process alone"):
         found = list(private_folders(tmp_path / "file" / "below", None))
     assert [folder.stat().st_mode & 0o777 for folder in found] == [0o700]
-    found[0].rmdir()
+    ends[0]()
+    assert not found[0].exists()
 
 
 def test_without_a_home_there_is_the_temporary_folder(monkeypatch, tmp_path):
