@@ -237,7 +237,7 @@ def _carry_out_all(jobs, say=None, again: str = "") -> int:  # noqa: ANN001
 
 def _report(args: list[str]) -> int:
     found = parser_of("report").parse_args(args)
-    from search.run import refresh
+    from search.publish import refresh
 
     folder = refresh(user_path(found.name, "run"), getattr(found, "export_optuna", None))
     print(folder.report)

@@ -16,7 +16,7 @@ from typing import Any
 
 from spaces.checksums import canonical, read_json, write_json
 from spaces.credentials import hide, hide_all
-from spaces.errors import RunError, one_line
+from spaces.errors import DamageError, RunError, one_line
 from spaces.files import reason, write_atomic
 from spaces.paths import plain_name
 from spaces.rules import OBJECT, TEXT, TEXTS, Rule, check_fields, list_of
@@ -89,6 +89,22 @@ class RunFolder:
     def finalist(self, number: int) -> Path:
         """Folder of the finalist whose supernet score is line ``number`` of the ledger."""
         return self.finalists / str(number)
+
+    def finalist_numbers(self) -> list[int]:
+        """Numbers of the folders of finalists, whose training may not have ended.
+
+        Raises:
+            RunError: what should be the folder of all of them is none.
+        """
+        try:
+            return sorted(int(one.name) for one in self.finalists.iterdir() if one.name.isdecimal() and one.is_dir())
+        except FileNotFoundError:
+            if not os.path.lexists(self.finalists):
+                return []
+            fault = "it is a link to what is not there"
+        except OSError as error:
+            fault = reason(error)
+        raise RunError(f"folder {str(self.finalists)!r} cannot be read ({fault}): restore it, or remove it and resume")
 
     def read_config(self) -> dict[str, Any]:
         """The configuration as written; what stands in it is of the type that it should be.
@@ -275,7 +291,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         if config["hash"] != match_hash(config["match"]):
             raise ValueError("its hash is not that of its match")
     except ValueError as error:
-        raise RunError(f"configuration {str(path)!r} is damaged or was edited ({reason(error)}): {way_out}") from error
+        raise DamageError(f"configuration {str(path)!r} is damaged or was edited ({reason(error)})", way_out) from error
     return config
 
 

@@ -74,10 +74,11 @@ def encode(outcome: Outcome, number: int) -> tuple[bytes, Outcome]:
     return line, kept
 
 
-def read(path: Path) -> tuple[list[Outcome], int]:
+def read(path: Path, *, way_out: str = "") -> tuple[list[Outcome], int]:
     """Outcomes of the ledger at ``path`` and the length in bytes of its intact part; the file is not changed.
 
     A last line without a newline was torn by a kill: it is not counted. Where there is no file, the ledger is empty.
+    ``way_out`` says what to do where it is damaged; by default, how to keep the lines before.
 
     Raises:
         LedgerError: the file cannot be read, is none (a folder, a link to nothing), or a line is not the outcome that
@@ -88,7 +89,8 @@ def read(path: Path) -> tuple[list[Outcome], int]:
         data = read_regular(path)
     except OSError as error:
         raise LedgerError(
-            f"ledger {str(path)!r} cannot be read ({reason(error)}): restore it or make it readable, then run again"
+            f"ledger {str(path)!r} cannot be read ({reason(error)}): "
+            f"{way_out or 'restore it or make it readable, then run again'}"
         ) from error
     if data is None:
         return [], 0
@@ -98,9 +100,10 @@ def read(path: Path) -> tuple[list[Outcome], int]:
         try:
             outcomes.append(_decode(line, number))
         except (ValueError, RecursionError) as error:
-            raise LedgerError(_corrupt(path, number, error)) from error
+            raise LedgerError(_corrupt(path, number, error, way_out)) from error
     if _is_line(data[intact:-1], len(outcomes)):
-        raise LedgerError(_corrupt(path, len(outcomes), ValueError("another byte stands where the line should end")))
+        error = ValueError("another byte stands where the line should end")
+        raise LedgerError(_corrupt(path, len(outcomes), error, way_out))
     return outcomes, intact
 
 
@@ -282,11 +285,13 @@ def _decode(line: bytes, number: int) -> Outcome:
     return Outcome(fields.pop("number"), batch, candidate, Score(**fields))
 
 
-def _corrupt(path: Path, number: int, error: BaseException) -> str:
-    reason = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
+def _corrupt(path: Path, number: int, error: BaseException, way_out: str) -> str:
+    fault = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
+    if way_out:
+        return f"ledger {str(path)!r} line {number + 1}: {fault}; {way_out}"
     ledger, good, bad = (shlex.quote(str(path.with_suffix(suffix))) for suffix in (path.suffix, ".good", ".bad"))
     return (
-        f"ledger {str(path)!r} line {number + 1}: {reason}; the {number} lines before it are intact: keep them with "
+        f"ledger {str(path)!r} line {number + 1}: {fault}; the {number} lines before it are intact: keep them with "
         f"`head -n {number} {ledger} > {good} && mv {ledger} {bad} && mv {good} {ledger}`, then resume the run"
     )
 

@@ -1,14 +1,14 @@
 """How well scores could be predicted, as predictor.json keeps it: written when a search has ended, read by the page."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from results.folder import RunFolder
 from results.trust import Agreement
-from spaces.errors import RunError
-from spaces.files import reason, write_atomic
+from spaces.checksums import read_json, write_json
+from spaces.errors import DamageError
+from spaces.files import reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,26 +57,27 @@ def write_predicted(folder: RunFolder, predicted: Predicted) -> None:
     for forecast in stored["forecasts"]:
         found = forecast["found"] or {}
         forecast["found"] = found and {k: None if math.isnan(v) else v for k, v in found.items()}
-    write_atomic(folder.predictor, json.dumps(stored, allow_nan=False) + "\n")
+    write_json(folder.predictor, stored, indent=None)
 
 
 def read_predicted(folder: RunFolder) -> Predicted | None:
     """What predictor.json holds; None if there is none.
 
     Raises:
-        RunError: the file is damaged.
+        DamageError: the file is damaged.
     """
-    if not folder.predictor.exists():
+    way_out = "remove it and resume the run to make it anew"
+    stored = read_json(folder.predictor, "prediction", way_out)
+    if stored is None:
         return None
     try:
-        stored = json.loads(folder.predictor.read_bytes())
         forecasts = tuple(_forecast(one) for one in stored.pop("forecasts"))
         counts = {name: int(stored[name]) for name in ("searched", "usable", "used", "folds")}
         return Predicted(**counts, forecasts=forecasts, why=str(stored["why"]))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RunError(
-            f"{str(folder.predictor)!r} is damaged ({type(error).__name__}: {reason(error)}): remove it and resume the "
-            "run to make it anew"
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        fault = f"{type(error).__name__}: {reason(error)}"
+        raise DamageError(
+            f"prediction {str(folder.predictor)!r} is damaged or was edited ({fault})", way_out
         ) from error
 
 

@@ -1,13 +1,12 @@
 """Tickets of a run as its folders tell them: sparse networks beside their dense twins, and the table of them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from results.cells import csv_text
 from results.folder import RunFolder
-from spaces.errors import RunError, one_line
+from results.stored import read_ticket
 from spaces.files import write_atomic
 
 COLUMNS = (
@@ -59,15 +58,15 @@ def read_tickets(folder: RunFolder, number: int) -> list[dict[str, Any]]:
         RunError: a file is damaged.
     """
     found = []
-    for path in sorted((folder.finalist(number) / "tickets").glob("*/metrics.json")):
-        found.append(_object(path) | {"name": path.parent.name})
+    for home in sorted((folder.finalist(number) / "tickets").glob("*/")):
+        if (ticket := read_ticket(home)) is not None:
+            found.append(ticket | {"name": home.name})
     return sorted(found, key=lambda one: (one["method"], one["sparsity"], one["name"]))
 
 
 def write_ticket_table(folder: RunFolder) -> Path | None:
     """Writes ``tickets.csv``, a row a ticket with its dense twin's figures, if the run has tickets."""
-    numbers = sorted(int(entry.name) for entry in folder.finalists.glob("*") if entry.name.isdecimal())
-    rows = [row_of(one) for number in numbers for one in read_tickets(folder, number)]
+    rows = [row_of(one) for number in folder.finalist_numbers() for one in read_tickets(folder, number)]
     if not rows:
         return None
     write_atomic(folder.tickets_csv, csv_text([COLUMNS, *([row[name] for name in COLUMNS] for row in rows)]))
@@ -83,17 +82,5 @@ def row_of(one: Mapping[str, Any]) -> dict[str, Any]:
         row |= {f"{part}_{name}": one["cost"][part][name] for name in ("sample_steps", "seconds")}
     stored = [size for name, size in one["bytes"].items() if name.startswith(("sparse-", "compact"))]
     tested = {"test_accuracy": one.get("test_accuracy"), "dense_test_accuracy": one["dense"].get("test_accuracy")}
-    return row | tested | {"bytes": min(stored)} | {f"dense_{name}": one["dense"][name] for name in twin}
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-        if not isinstance(value, dict) or not {"method", "sparsity", "dense", "cost"} <= set(value):
-            raise ValueError("not the metrics of a ticket")
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"ticket file {str(path)!r} cannot be read ({one_line(error, 120)}): remove the folder "
-            f"{str(path.parent)!r} and prune again to make it anew"
-        ) from error
-    return value
+    stored_bytes = {"bytes": min(stored, default=None)}
+    return row | tested | stored_bytes | {f"dense_{name}": one["dense"][name] for name in twin}

@@ -1,15 +1,15 @@
 """Finalists: a few candidates spread over the front, each built alone, trained, measured again and stored."""
 
-import json
+import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from evaluators.checkpoint import Place, drop, join, own_tensors, save_tensors
+from evaluators.checkpoint import Place, drop, join, own_tensors, read_stored, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate, recalibrate
@@ -24,9 +24,11 @@ from evaluators.workers import Workers, in_parts
 from results.folder import RunFolder
 from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
+from results.stored import read_drawing, read_metrics
 from search.goal import Goal
 from spaces.candidate import ACCURACIES, COUNT_LIKE, Candidate, Score
-from spaces.files import write_atomic
+from spaces.checksums import write_json
+from spaces.errors import DamageError, DamageWarning
 from spaces.seeds import derive, torch_generator
 from spaces.sparsity import asked_sparsity
 from spaces.weights import inherit
@@ -246,13 +248,23 @@ def finish(
 
 
 def is_stored(folder: RunFolder, number: int) -> bool:
-    """Whether the files of finalist ``number`` are there and whole; those of a silent one never were."""
-    home = folder.finalist(number)
+    """Whether the files of finalist ``number`` are there and whole; those of a silent one never were.
+
+    What is damaged is told in a warning.
+    """
     try:
-        with safe_open(home / "weights.safetensors", framework="pt"):
-            return all(json.loads((home / name).read_text()) for name in ("metrics.json", "architecture.json"))
-    except (OSError, ValueError, SafetensorError):
+        return check_stored(folder, number)
+    except DamageError as error:
+        warnings.warn(f"{error.fault}; finalist {number} is made anew", DamageWarning, stacklevel=2)
         return False
+
+
+def check_stored(folder: RunFolder, number: int) -> bool:
+    """Whether the files of finalist ``number`` are all there; raises DamageError where one of them is damaged."""
+    if not read_metrics(folder, number) or not read_drawing(folder, number):
+        return False
+    weights = folder.finalist(number) / "weights.safetensors"
+    return os.path.lexists(weights) and bool(read_stored(weights, "resume the run, which makes the finalist anew"))
 
 
 def store(finalist: Finalist, training: Training, done: Trained, test: Evaluation) -> None:
@@ -266,7 +278,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test: Evaluatio
         own_tensors(done.network),
         {"space": space.name, "candidate": candidate.key, "timesteps": str(space.steps(candidate))},
     )
-    write_atomic(home / "architecture.json", json.dumps(space.picture(setting.task.spec, candidate), indent=2) + "\n")
+    write_json(home / "architecture.json", space.picture(setting.task.spec, candidate))
     searched = finalist.outcome.score
     before = {name: searched.figure(name) for name in (*ACCURACIES, "spikes", "energy_nj")}
     before |= {name: searched.figure(name) for name in setting.readings}
@@ -295,7 +307,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test: Evaluatio
         "layers": layer_rows(counts, setting.model),
         "energy": energy_statement(counts, setting.model),
     }
-    write_atomic(home / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_json(home / "metrics.json", metrics)
 
 
 def layer_rows(counts: Counts, model: EnergyModel) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ rung, so who comes through ends with the weights that it has without rungs.
 What a rung measured is kept before anything follows from it, so a run that is killed decides as one that is not.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from search.goal import Goal
 from search.progress import Stage
 from search.samplers.nsga2 import select
 from spaces.candidate import Score
-from spaces.errors import LedgerError
+from spaces.errors import DamageWarning, LedgerError
 from spaces.files import write_atomic
 
 
@@ -132,6 +133,7 @@ def _measured(
 
 def _kept(path: Path) -> list[Outcome]:
     try:
-        return read(path)[0]
-    except LedgerError:  # damaged: measured anew
+        return read(path, way_out="what it held is measured anew")[0]
+    except LedgerError as error:
+        warnings.warn(str(error), DamageWarning, stacklevel=2)
         return []

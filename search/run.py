@@ -6,7 +6,6 @@ import json
 import math
 import os
 import platform
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -15,31 +14,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json
 from rich.console import Console
 
 from evaluators.ladder import cost
 from results.earlier import fingerprint, read_earlier, to_lines
 from results.folder import RunFolder, claimed, default_path, open_existing
 from results.ledger import Ledger, Outcome, read
-from results.report import write_report
-from results.table import count_rows, write_tables
-from results.tickets import write_ticket_table
 from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
-from search.goal import Goal, parse_constraints, parse_objective
+from search.goal import Goal
 from search.loop import Budget, Runner, search
 from search.needs import check_effect
 from search.progress import Stage, stages
+from search.publish import export, publish, study_of
 from search.samplers import SAMPLERS, Sampler
 from search.samplers.auto import AUTO, choose
-from search.samplers.standing import misses
 from spaces import lookup
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.find import file_of, is_file, own_code
 from spaces.paths import user_path
 from spaces.space import Space
-from spaces.temporary import sweep
 
 PACKAGES = ("torch", "numpy", "optuna", "spikefront")
 
@@ -123,7 +118,8 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     config = replace(config, out=str(folder.path), **where)
     check_effect([config], where)
     job = prepare(config)
-    job = replace(job, earlier=read(folder.warm_start)[0])
+    way_out = "restore the file, or start a new run with --warm-start and another --out"
+    job = replace(job, earlier=read(folder.warm_start, way_out=way_out)[0])
     described = describe(job)
     check_data(folder, described["match"]["data_sha256"], job.data)
     if described["match"].get("warm_start_sha256") != stored["match"].get("warm_start_sha256"):
@@ -166,24 +162,6 @@ def check_data(folder: RunFolder, found: str, data: str) -> None:
         )
 
 
-def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
-    """Writes tables and report of the run in a folder anew, and a study where ``export_optuna`` names a file.
-
-    The run may be finished, cut off, or still running elsewhere.
-
-    Raises:
-        SearchError: the folder is not a run, or is damaged.
-    """
-    folder = open_existing(path)
-    target = user_path(export_optuna, "--export-optuna") if export_optuna else None
-    outcomes = read(folder.ledger)[0]
-    sweep(folder.path)
-    publish(folder, outcomes)
-    if target:
-        export(folder, outcomes, target)
-    return folder
-
-
 def describe(job: Job) -> dict[str, Any]:
     """What stands in config.json; ``match`` is what a resume must agree with."""
     config, space = job.config, job.space
@@ -213,60 +191,6 @@ def describe(job: Job) -> dict[str, Any]:
     }
 
 
-def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
-    """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds.
-
-    Raises:
-        RunError: the ledger is gone, but not the table made of it.
-    """
-    if not outcomes and (rows := count_rows(folder)):
-        raise RunError(
-            f"ledger {str(folder.ledger)!r} is gone or empty, and {str(folder.candidates_csv)!r} still has its {rows} "
-            f"outcomes, so nothing is written: restore the ledger, or have all scored anew with `launch.py resume "
-            f"{shlex.quote(str(folder.path))}`"
-        )
-    stored = folder.read_config()
-    from_json(stored.get("config"))  # damaged ones are named before anything is written
-    objectives, senses = zip(*(parse_objective(text) for text in stored["match"]["objectives"]), strict=True)
-    write_tables(folder, outcomes, objectives, senses, stored["space"]["blanks"])
-    write_ticket_table(folder)
-    write_report(folder)
-
-
-def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
-    """Writes what the run holds as Optuna studies into the SQLite file at ``path``.
-
-    Raises:
-        RunError: the file cannot take them.
-    """
-    from results.optuna_study import export_optuna
-
-    stored, study = folder.read_config(), _study(folder)
-    config, space = from_json(stored.get("config")), stored["space"]
-    if "distributions" not in space:
-        raise RunError(f"run {str(folder.path)!r} is of another version, which kept no distributions: start a new run")
-    kinds = [json_to_distribution(json.dumps(kind)) for kind in space["distributions"]]
-    objectives = dict(parse_objective(text) for text in stored["match"]["objectives"])
-    bounded = [name for text in config.constraints for sign in ("<=", ">=") if (name := text.rpartition(sign)[0])]
-    constraints = parse_constraints(config.constraints, bounded)
-    goal = Goal(objectives=tuple(stored["match"]["objectives"]), constraints=constraints)
-    export_optuna(
-        path,
-        outcomes,
-        **study,
-        began=datetime.fromisoformat(stored["created"]),
-        distributions=dict(zip(space["blanks"], kinds, strict=True)),
-        objectives=objectives,
-        misses=lambda score: misses(score, goal),
-    )
-
-
-def _study(folder: RunFolder) -> dict[str, str]:
-    """Name of a run's study, and what tells the run from all others."""
-    stored = folder.read_config()
-    return {"name": folder.path.resolve().name, "run": f"{stored['created']} {stored['hash']}"}
-
-
 def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -> RunFolder:
     earlier = to_lines(job.earlier)
     with claimed(path, config=described, warm_start=earlier, defaults=to_json(Config())) as folder:
@@ -274,7 +198,7 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
         if target:  # before anything is begun
             from results.optuna_study import check_target
 
-            check_target(target, **_study(folder))
+            check_target(target, **study_of(folder))
         if console.is_terminal:
             console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
         for remark in job.provenance.get("remarks", ()):

@@ -6,7 +6,9 @@ A ticket stands in ``finalists/N/tickets/NAME``; till then what its making resum
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from evaluators.checkpoint import load_weights, read_tensors, save_tensors
+from evaluators.checkpoint import load_weights, read_stored, read_tensors, save_tensors
 from evaluators.energy import energy_statement, few_bits
 from evaluators.evaluation import evaluate
 from evaluators.few_shot import supernet_of
@@ -28,18 +30,21 @@ from evaluators.setting import Setting
 from evaluators.supernet import build_alone, new_supernet, set_initial
 from results.folder import RunFolder, lock, match_hash, open_existing
 from results.ledger import read
+from results.stored import read_twin
 from results.tickets import ticket_name
 from search.config import Config, from_json
 from search.final import read_test
-from search.finalists import is_stored, layer_rows
+from search.finalists import check_stored, layer_rows
 from search.job import config_space, held, load_config_task, make_device, make_setting
 from search.needs import check_effect
 from search.progress import Stage, stages
-from search.run import check_data, publish
+from search.publish import publish
+from search.run import check_data
+from search.ticket_checks import candidate_of, is_made
 from search.wish import Wish
 from spaces.candidate import Candidate
-from spaces.errors import OptionError, RunError
-from spaces.files import write_atomic
+from spaces.checksums import write_json
+from spaces.errors import DamageError, DamageWarning, OptionError, RunError, SearchError
 from spaces.find import own_code
 from spaces.seeds import derive, torch_generator
 from spaces.weights import inherit
@@ -92,8 +97,11 @@ def prune_run(
         place = Workplace(setting=setting, config=config, folder=folder, match=stored["hash"], stage=stage)
         try:
             made = [home for one in numbers for home in make_tickets(place, wish, one, final=final)]
-        finally:
-            publish(folder, read(folder.ledger)[0])
+        except BaseException:
+            with suppress(SearchError):  # a second error would hide the first
+                publish(folder, read(folder.ledger)[0])
+            raise
+        publish(folder, read(folder.ledger)[0])
     return folder, made
 
 
@@ -106,8 +114,8 @@ def prune_finalists(setting: Setting, config: Config, folder: RunFolder, wish: W
 
 
 def _stored(folder: RunFolder) -> list[int]:
-    found = [int(entry.name) for entry in folder.finalists.glob("*") if entry.name.isdecimal()]
-    return sorted(one for one in found if is_stored(folder, one))
+    """Numbers of the finalists that are stored; raises RunError where one of them is damaged."""
+    return [number for number in folder.finalist_numbers() if check_stored(folder, number)]
 
 
 def finalists_of(folder: RunFolder, number: int | None) -> list[int]:
@@ -134,8 +142,7 @@ def make_tickets(place: Workplace, wish: Wish, number: int, *, final: bool = Fal
     """
     config = place.config
     home = place.folder.finalist(number)
-    architecture = json.loads((home / "metrics.json").read_text())
-    candidate = Candidate(architecture["candidate"])
+    candidate = candidate_of(place.folder, place.setting.space, number)
     wish = replace(
         wish,
         epochs=wish.epochs or config.finalist_epochs,
@@ -146,7 +153,7 @@ def make_tickets(place: Workplace, wish: Wish, number: int, *, final: bool = Fal
         raise OptionError(f"--rewind-epoch {wish.rewind_epoch} is beyond the {wish.epochs} epochs: give at most these")
     options = json.loads(json.dumps(asdict(wish)))
     names = {sparsity: ticket_name(options, sparsity) for sparsity in wish.sparsities or (None,)}
-    left = [sparsity for sparsity, name in names.items() if not _is_made(home / "tickets" / name, options, name)]
+    left = [sparsity for sparsity, name in names.items() if not is_made(home / "tickets" / name, options, name)]
     making = _making(place, wish, number, candidate)
     if left:
         twin = _twin(place, making, candidate)
@@ -162,22 +169,6 @@ def make_tickets(place: Workplace, wish: Wish, number: int, *, final: bool = Fal
     yield from homes
 
 
-def _is_made(home: Path, options: Mapping[str, Any], name: str) -> bool:
-    try:
-        metrics = json.loads((home / "metrics.json").read_text())
-    except (OSError, ValueError):
-        return False
-    apart = ("sparsities", "fading_rate" if options["method"] != "fading" else "")
-    kept, now = ({k: v for k, v in table.items() if k not in apart} for table in (metrics["options"], options))
-    if kept != now:
-        differ = ", ".join(f"{k}: has {kept.get(k)}, now {v}" for k, v in now.items() if kept.get(k) != v)
-        raise RunError(
-            f"ticket {name!r} is there, made with other options ({differ}): remove its folder {str(home)!r} to make it "
-            "anew, or give the same ones"
-        )
-    return True
-
-
 def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> Making:
     setting = place.setting
 
@@ -186,14 +177,15 @@ def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> 
         if wish.start == "fresh":
             set_initial(network, setting.recipe, torch_generator(setting.seed, "ticket", number, "weights"))
         elif wish.start == "trained":
-            load_weights(network, _tensors(place.folder.finalist(number) / "weights.safetensors"))
+            path = place.folder.finalist(number) / "weights.safetensors"
+            load_weights(network, read_stored(path, "resume the run, which makes the finalist anew")[0])
         else:
             supernet = new_supernet(setting)
             kept = read_tensors(place.folder.supernet, match=place.match)
             if kept is None:
                 raise RunError(
-                    f"supernet {str(place.folder.supernet)!r} is gone, from which tickets start: give --start fresh or "
-                    "trained"
+                    f"supernet {str(place.folder.supernet)!r} is gone or damaged, from which tickets start: resume the "
+                    "run, which trains it anew, or give --start fresh or trained"
                 )
             load_weights(supernet, kept[0])
             inherit(network, supernet_of(supernet, candidate))
@@ -232,22 +224,17 @@ def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> 
     )
 
 
-def _tensors(path: Path) -> dict:
-    from safetensors.torch import load_file
-
-    return load_file(path)
-
-
 def _twin(place: Workplace, making: Making, candidate: Candidate) -> dict[str, Any]:
     """The dense network that was trained like the tickets: what it does, and what it cost; measured once."""
     path = making.twin / "dense.json"
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        pass
+        if (kept := read_twin(path)) is not None:
+            return kept
+    except DamageError as error:
+        warnings.warn(f"{error.fault}; it is measured anew", DamageWarning, stacklevel=2)
     network, _, cost = dense(making)
     twin = _figures(place, network, candidate) | {"cost": asdict(cost), "bytes": _bytes(network)}
-    write_atomic(path, json.dumps(twin) + "\n")
+    write_json(path, twin)
     return twin
 
 
@@ -339,7 +326,7 @@ def _store(
         "bytes": {path.name: path.stat().st_size for path in files},
         "dense": dict(twin),
     }
-    write_atomic(home / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_json(home / "metrics.json", metrics)
 
 
 def never_pruned(network: nn.Module) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spaces.errors import RunError
+from spaces.errors import DamageError
 from spaces.files import reason, write_atomic
 
 CHECKSUM = "crc32"
@@ -90,13 +90,13 @@ def read_json(path: Path, what: str, way_out: str) -> dict[str, Any] | None:
         way_out: what to do where it is damaged.
 
     Raises:
-        RunError: it cannot be read, or is damaged; says what and why, and the way out.
+        DamageError: it cannot be read, or is damaged; says what and why, and the way out.
     """
     try:
         content = read_regular(path)
         return None if content is None else parse_object(content)
     except (OSError, ValueError) as error:
-        raise RunError(f"{what} {str(path)!r} is damaged or was edited ({reason(error)}): {way_out}") from error
+        raise DamageError(f"{what} {str(path)!r} is damaged or was edited ({reason(error)})", way_out) from error
 
 
 def read_regular(path: Path) -> bytes | None:

@@ -30,8 +30,28 @@ class RunError(SearchError):
     """A run folder cannot be used: foreign, locked, of another configuration, or not writable."""
 
 
+class DamageError(RunError):
+    """A file that a run keeps cannot be read, is damaged or was edited.
+
+    Attributes:
+        fault: which file, and what is wrong with it.
+        way_out: what to do.
+    """
+
+    def __init__(self, fault: str, way_out: str) -> None:
+        super().__init__(fault, way_out)
+        self.fault, self.way_out = fault, way_out
+
+    def __str__(self) -> str:
+        return f"{self.fault}: {self.way_out}"
+
+
 class ClusterError(SearchError):
     """Workers cannot be had as asked: no cluster, another token, too few resources, other versions."""
+
+
+class DamageWarning(UserWarning):
+    """A file of a run is damaged, and what it held is made anew. The command line prints it as a note."""
 
 
 def one_line(error: BaseException, most: int = 200) -> str:

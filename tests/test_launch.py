@@ -51,7 +51,7 @@ def digest(run):
         rows = [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
     stored = {}
     for home in sorted((run / "finalists").iterdir()):
-        metrics = json.loads((home / "metrics.json").read_text())
+        metrics = without_checksum(json.loads((home / "metrics.json").read_text()))
         metrics.pop("seconds")
         stored[home.name] = (
             metrics,
@@ -251,7 +251,15 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_afterwards(whole, tmp_
     assert digest(out) == digest(whole)
 
 
-@pytest.mark.parametrize("damage", ["folder gone", "metrics garbage", "metrics empty", "weights torn"])
+def flip(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
+
+
+@pytest.mark.filterwarnings("default::spaces.errors.DamageWarning")
+@pytest.mark.parametrize(
+    "damage", ["folder gone", "metrics garbage", "metrics empty", "weights torn", "weights flipped"]
+)
 def test_a_damaged_finalist_is_made_anew(whole, tmp_path, damage, capsys):
     out = tmp_path / "run"
     shutil.copytree(whole, out)
@@ -260,11 +268,26 @@ def test_a_damaged_finalist_is_made_anew(whole, tmp_path, damage, capsys):
         shutil.rmtree(home)
     elif damage == "weights torn":
         (home / "weights.safetensors").write_bytes((home / "weights.safetensors").read_bytes()[:50])
+    elif damage == "weights flipped":
+        flip(home / "weights.safetensors")
     else:
         (home / "metrics.json").write_text("{" if damage == "metrics garbage" else "{}")
         if damage == "metrics garbage":
             assert "remove the folder" in error_of(capsys, ["report", str(out)])
     assert launch.main(["resume", str(out)]) == 0
+    told = f"finalist {home.name} is made anew" in " ".join(capsys.readouterr().err.split())
+    assert told == (damage not in ("folder gone", "metrics empty"))
+    assert digest(out) == digest(whole)
+
+
+@pytest.mark.filterwarnings("default::spaces.errors.DamageWarning")
+def test_a_damaged_supernet_is_trained_anew(whole, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    flip(out / "supernet.safetensors")
+    assert launch.main(["resume", str(out)]) == 0
+    assert "supernet.safetensors' is damaged" in " ".join(capsys.readouterr().err.split())
+    assert (out / "supernet.safetensors").read_bytes() == (whole / "supernet.safetensors").read_bytes()
     assert digest(out) == digest(whole)
 
 
@@ -302,8 +325,8 @@ def test_a_page_of_files_that_no_run_writes_is_one_line(whole, tmp_path, file, c
     out = tmp_path / "run"
     shutil.copytree(whole, out)
     path = next((out / "finalists").iterdir()) / file
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"layers": [1], "nodes": [1]}))
-    assert "no run writes" in error_of(capsys, ["report", str(out)])
+    path.write_text(json.dumps(without_checksum(json.loads(path.read_text())) | {"layers": [1], "nodes": [1]}))
+    assert "is damaged or was edited" in error_of(capsys, ["report", str(out)])
 
 
 def test_a_search_in_which_nothing_is_feasible_says_why(data, tmp_path, capsys):

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from evaluators.checkpoint import own_tensors, save_tensors
+from evaluators.checkpoint import own_tensors, read_stored, save_tensors
 from evaluators.pruning.masks import masks_of, owner, prunable
 from evaluators.pruning.rules import levels
 
@@ -59,10 +58,12 @@ def save_sparse(path: Path, network: nn.Module, *, layout: str, bits: int | None
 
 
 def read_sparse(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file that ``save_sparse`` wrote, dense and with their zeros, to load into a network."""
-    with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()["about"])
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    """All tensors of a file that ``save_sparse`` wrote, dense and with their zeros, to load into a network.
+
+    Raises:
+        RunError: the file is not there, or damaged.
+    """
+    stored, about = read_stored(path, "remove the ticket's folder and prune again to make it anew")
     bits = int(about["bits"])
     tensors: dict[str, Tensor] = {}
     for name, shape in json.loads(about["shapes"]).items():

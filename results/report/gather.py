@@ -1,6 +1,5 @@
 """What the report is made of, read from the run folder: configuration, outcomes, finalists."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from results.classes import are_unequal
 from results.folder import RunFolder
 from results.ledger import Outcome, read
 from results.predicted import Predicted, read_predicted
+from results.stored import read_drawing, read_metrics
 from results.table import front_numbers
 from results.tickets import read_tickets
 from spaces.candidate import BALANCED, figure_names
-from spaces.errors import RunError, one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +108,9 @@ def gather(folder: RunFolder) -> Gathered:
     config = folder.read_config()
     outcomes, _ = read(folder.ledger)
     objectives, senses = _objectives(config["match"].get("objectives") or ["accuracy:max", "spikes:min"])
-    numbers = _finalist_numbers(folder.finalists)
-    ready = [number for number in numbers if (folder.finalist(number) / "metrics.json").exists()]
-    finalists = [_finalist(folder, number, outcomes) for number in ready]
+    numbers = folder.finalist_numbers()
+    stored = {number: metrics for number in numbers if (metrics := read_metrics(folder, number)) is not None}
+    finalists = [_finalist(folder, number, metrics, outcomes) for number, metrics in stored.items()]
     return Gathered(
         name=folder.path.resolve().name,
         config=config,
@@ -122,7 +121,7 @@ def gather(folder: RunFolder) -> Gathered:
         front=front_numbers(outcomes, objectives, senses),
         blanks=list(dict.fromkeys(blank for outcome in outcomes for blank in outcome.candidate)),
         finalists=sorted(finalists, key=lambda one: _rank(one, objectives)),
-        training=[number for number in numbers if number not in ready],
+        training=[number for number in numbers if number not in stored],
         reference=_reference(config["match"].get("reference") or [], objectives),
         predicted=read_predicted(folder),
     )
@@ -147,40 +146,16 @@ def _reference(texts: list[str], objectives: list[str]) -> list[float]:
     return [values[name] for name in objectives if name in values]
 
 
-def _finalist_numbers(path: Path) -> list[int]:
-    if not path.is_dir():
-        return []
-    return sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdecimal() and entry.is_dir())
-
-
-def _finalist(folder: RunFolder, number: int, outcomes: list[Outcome]) -> Finalist:
+def _finalist(folder: RunFolder, number: int, metrics: dict[str, Any], outcomes: list[Outcome]) -> Finalist:
     trained = None
     if number < len(outcomes):
         key = outcomes[number].candidate.key
         same = [o.number for o in outcomes if o.score.fidelity == "trained" and o.candidate.key == key]
         trained = same[-1] if same else None
-    path = folder.finalist(number)
-    drawing = path / "architecture.json"
     return Finalist(
         number=number,
         trained=trained,
-        metrics=_object(path / "metrics.json"),
-        architecture=_object(drawing) if drawing.exists() else {},
+        metrics=metrics,
+        architecture=read_drawing(folder, number) or {},
         tickets=read_tickets(folder, number),
     )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``; a NaN or an infinity in it is read as not there."""
-    try:
-        value = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"finalist file {str(path)!r} cannot be read ({one_line(error, 120)}): "
-            f"remove the folder {str(path.parent)!r} and resume the run to make it anew"
-        ) from error
-    if not isinstance(value, dict):
-        raise RunError(
-            f"finalist file {str(path)!r} is not a JSON object: remove the folder {str(path.parent)!r} and resume"
-        )
-    return value

@@ -1,5 +1,6 @@
 """Training: it learns, it resumes to the same weights, it names what went wrong."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from evaluators.supernet import checkpoints, train_supernet
 from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle, rate_at
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
+from spaces.errors import DamageWarning
 from spaces.seeds import numpy_generator
 from spaces.space import Space
 from spaces.weights import initialise
@@ -69,17 +71,19 @@ def test_killed_at_any_step_and_resumed_gives_the_same_weights(setting, tmp_path
     assert same(uninterrupted, again)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other match"])
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "a bit", "other match"])
 def test_a_damaged_or_foreign_checkpoint_is_trained_anew(setting, tmp_path, damage):
     uninterrupted, _ = train_supernet(setting)
     path = tmp_path / "checkpoint.safetensors"
     train_supernet(setting, checkpoint=path, match="a")
     content = path.read_bytes()
     damaged = {"truncated": content[: len(content) // 2], "garbage": b"\xff" * 100, "empty": b""}
+    damaged["a bit"] = content[:-9] + bytes([content[-9] ^ 64]) + content[-8:]
     path.write_bytes(damaged.get(damage, content))
     match = "b" if damage == "other match" else "a"
-    assert read_checkpoint(path, match=match) is None
-    resumed, _ = train_supernet(setting, checkpoint=path, match=match)
+    with nullcontext() if damage == "other match" else pytest.warns(DamageWarning, match="made anew"):
+        assert read_checkpoint(path, match=match) is None
+        resumed, _ = train_supernet(setting, checkpoint=path, match=match)
     assert same(uninterrupted, resumed)
     assert read_checkpoint(path, match=match) is not None
 

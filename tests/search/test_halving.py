@@ -28,6 +28,7 @@ from search.finalists import Training, pick, train_finalist
 from search.goal import Goal, parse_constraints
 from search.halving import forget, halve, standing
 from spaces.candidate import Candidate, Score
+from spaces.checksums import without_checksum
 from spaces.errors import OptionError
 from spaces.seeds import numpy_generator
 
@@ -84,7 +85,7 @@ def digest(folder):
     outcomes = [replace(o, score=replace(o.score, seconds=0.0)) for o in read(folder.ledger)[0]]
     stored = {}
     for home in sorted(folder.finalists.iterdir()):
-        metrics = json.loads((home / "metrics.json").read_text())
+        metrics = without_checksum(json.loads((home / "metrics.json").read_text()))
         metrics.pop("seconds")
         stored[home.name] = metrics, (home / "weights.safetensors").read_bytes()
     return outcomes, stored

@@ -33,6 +33,7 @@ from search.needs import check_effect
 from search.samplers.random import sample
 from search.sweep import complete_only, room_of, trainer, with_supernet
 from spaces.candidate import Candidate, Score
+from spaces.checksums import without_checksum
 from spaces.errors import OptionError
 from spaces.seeds import derive, torch_generator
 from spaces.weights import inherit
@@ -219,7 +220,7 @@ def digest(run):
         rows = [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
     stored = {}
     for home in sorted((run / "finalists").iterdir()):
-        metrics = json.loads((home / "metrics.json").read_text())
+        metrics = without_checksum(json.loads((home / "metrics.json").read_text()))
         metrics.pop("seconds")
         stored[home.name] = metrics, (home / "weights.safetensors").read_bytes()
     return rows, stored

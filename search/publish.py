@@ -1,0 +1,123 @@
+"""What a run shows: its tables, its page, and studies for Optuna, all made of what stands in its folder."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import json_to_distribution
+
+from results.folder import RunFolder, open_existing
+from results.ledger import Outcome, read
+from results.report import write_report
+from results.table import count_rows, write_tables
+from results.tickets import write_ticket_table
+from search.config import from_json
+from search.goal import Goal, parse_constraints, parse_objective
+from search.samplers.standing import misses
+from spaces.errors import OptionError, RunError
+from spaces.files import reason
+from spaces.paths import user_path
+from spaces.temporary import sweep
+
+
+def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
+    """Writes tables and report of the run in a folder anew, and a study where ``export_optuna`` names a file.
+
+    The run may be finished, cut off, or still running elsewhere.
+
+    Raises:
+        SearchError: the folder is not a run, or is damaged.
+    """
+    folder = open_existing(path)
+    target = user_path(export_optuna, "--export-optuna") if export_optuna else None
+    outcomes = read(folder.ledger)[0]
+    sweep(folder.path)
+    publish(folder, outcomes)
+    if target:
+        export(folder, outcomes, target)
+    return folder
+
+
+def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
+    """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds.
+
+    Raises:
+        RunError: the ledger is gone, but not the table made of it.
+    """
+    if not outcomes and (rows := count_rows(folder)):
+        raise RunError(
+            f"ledger {str(folder.ledger)!r} is gone or empty, and {str(folder.candidates_csv)!r} still has its {rows} "
+            f"outcomes, so nothing is written: restore the ledger, or have all scored anew with `launch.py resume "
+            f"{shlex.quote(str(folder.path))}`"
+        )
+    from_json(folder.read_config().get("config"))  # damaged ones are named before anything is written
+    objectives = _objectives(folder)
+    write_tables(folder, outcomes, list(objectives), list(objectives.values()), _part(folder, "space", "blanks"))
+    write_ticket_table(folder)
+    write_report(folder)
+
+
+def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
+    """Writes what the run holds as Optuna studies into the SQLite file at ``path``.
+
+    Raises:
+        RunError: the file cannot take them.
+    """
+    from results.optuna_study import export_optuna
+
+    config, study, objectives = from_json(folder.read_config().get("config")), study_of(folder), _objectives(folder)
+    try:
+        kinds = [json_to_distribution(json.dumps(kind)) for kind in _part(folder, "space", "distributions")]
+        distributions = dict(zip(_part(folder, "space", "blanks"), kinds, strict=True))
+        began = datetime.fromisoformat(_part(folder, "created"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _edited(folder, f"{type(error).__name__}: {reason(error)}") from error
+    bounded = [name for text in config.constraints for sign in ("<=", ">=") if (name := text.rpartition(sign)[0])]
+    constraints = parse_constraints(config.constraints, bounded)
+    goal = Goal(objectives=tuple(_part(folder, "match", "objectives")), constraints=constraints)
+    export_optuna(
+        path,
+        outcomes,
+        **study,
+        began=began,
+        distributions=distributions,
+        objectives=objectives,
+        misses=lambda score: misses(score, goal),
+    )
+
+
+def study_of(folder: RunFolder) -> dict[str, str]:
+    """Name of a run's study, and what tells the run from all others."""
+    return {"name": folder.path.resolve().name, "run": f"{_part(folder, 'created')} {_part(folder, 'hash')}"}
+
+
+def _objectives(folder: RunFolder) -> dict[str, int]:
+    """Name and sense of what a run is for; raises RunError where its configuration does not say."""
+    texts = _part(folder, "match", "objectives")
+    try:
+        objectives = dict(parse_objective(text) for text in texts)
+    except OptionError as error:
+        raise _edited(folder, str(error)) from error
+    if not objectives:
+        raise _edited(folder, "match.objectives names none")
+    return objectives
+
+
+def _part(folder: RunFolder, *names: str) -> Any:  # noqa: ANN401
+    """What stands in a run's configuration under these names; raises RunError where nothing does."""
+    found: Any = folder.read_config()
+    for name in names:
+        if name not in found:
+            raise _edited(folder, f"{'.'.join(names)} is missing")
+        found = found[name]
+    return found
+
+
+def _edited(folder: RunFolder, fault: str) -> RunError:
+    return RunError(
+        f"configuration {str(folder.config)!r} is of another version, damaged or edited ({fault}): restore it, or "
+        "start a new run with another --out"
+    )
