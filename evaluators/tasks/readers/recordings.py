@@ -183,7 +183,7 @@ def _remarks(framing: Framing, size: tuple[int, int], found: Survey | None, tall
     if framing.sensor is None and found is not None:
         told.append(
             f"recordings are taken to be of a sensor of {_by(size)} pixels (height x width), from the largest "
-            "coordinates; --sensor HxW says otherwise"
+            f"coordinates{' but for clear outliers' if tally.outside else ''}; --sensor HxW says otherwise"
         )
     if found is not None and 2 in found.codings:
         told.append("polarities are 1 and 2, which are taken as darker and brighter")

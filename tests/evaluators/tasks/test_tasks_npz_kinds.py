@@ -20,7 +20,7 @@ from evaluators.tasks.readers.npz import read_npz
 from spaces.errors import TaskError
 
 DOCS = Path(__file__).parents[3] / "docs" / "arrays.md"
-EXAMPLES = settings(max_examples=int(os.environ.get("READER_EXAMPLES", "40")), deadline=None)
+EXAMPLES = settings(max_examples=int(os.environ.get("EXAMPLES", "40")), deadline=None)
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (39, 8, 6, 3), np.uint8)
 BANDS = RNG.random((39, 9, 9, 13), np.float32)
@@ -241,13 +241,30 @@ def data_sets(draw):
     return np.asfortranarray(x) if draw(st.booleans()) else x, y
 
 
+SPOILT = {  # what no reading is right for
+    "labels with fractions": lambda split: split | {"y_test": split["y_test"] + 0.5},
+    "negative labels": lambda split: split | {"y_train": -1.0 - split["y_train"]},
+    "a gap in the labels": lambda split: split | {"y_train": split["y_train"] * 2.0, "y_test": split["y_test"] * 2.0},
+    "fewer labels": lambda split: split | {"y_train": split["y_train"][1:]},
+    "a NaN": lambda split: split | {"x_test": np.full(split["x_test"].shape, np.nan)},
+    "negative numbers": lambda split: split | {"x_train": np.full(split["x_train"].shape, -1)},
+    "texts": lambda split: split | {"x_train": split["x_train"].astype("U")},
+    "objects": lambda split: split | {"x_train": split["x_train"].astype(object)},
+    "one axis less": lambda split: split | {"x_test": split["x_test"][:, 0]},
+    "a missing array": lambda split: {key: split[key] for key in split if key != "y_test"},
+}
+
+
 @EXAMPLES
-@given(data_sets(), st.booleans())
-def test_any_arrays_are_read_as_numpy_reads_them(tmp_path_factory, made, packed):
+@given(data_sets(), st.booleans(), st.none() | st.sampled_from(sorted(SPOILT)))
+def test_any_arrays_are_read_as_numpy_reads_them_or_refused(tmp_path_factory, made, packed, spoilt):
     path = tmp_path_factory.getbasetemp() / "law.npz"
     x, y = made
     split = {"x_train": x[:8], "x_test": x[8:], "y_train": y[:8], "y_test": y[8:]}
-    (np.savez_compressed if packed else np.savez)(path, **split)
+    (np.savez_compressed if packed else np.savez)(path, **(SPOILT[spoilt](split) if spoilt else split))
+    if spoilt:
+        refused(path, "law.npz'")
+        return
     raw = read_npz(path, frames=4)
     expected, labels = independent(path)
     assert raw.x_train.dtype == raw.x_test.dtype == expected.dtype

@@ -20,7 +20,7 @@ from evaluators.tasks.readers.survey import RARE, sensor_of, survey
 from spaces.errors import OptionError, TaskError
 
 DOCS = Path(__file__).parents[3] / "docs" / "arrays.md"
-EXAMPLES = settings(max_examples=int(os.environ.get("READER_EXAMPLES", "40")), deadline=None)
+EXAMPLES = settings(max_examples=int(os.environ.get("EXAMPLES", "40")), deadline=None)
 HEIGHT, WIDTH, FRAMES = 20, 30, 4
 TITLED = [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")]  # aedat's and faery's: name on, title p
 FILES = [(split, name, n) for split, count in (("train", 3), ("test", 1)) for name in ("a", "b") for n in range(count)]
@@ -323,7 +323,10 @@ def test_clear_outliers_are_left_out_and_told(tmp_path):
     task = load_task(tmp_path / "stray", frames=FRAMES)
     assert task.provenance["sha256"] == plain.provenance["sha256"]
     sensor, strays = task.provenance["remarks"]
-    assert "a sensor of 20x30 pixels (height x width), from the largest coordinates; --sensor HxW says" in sensor
+    assert (
+        "a sensor of 20x30 pixels (height x width), from the largest coordinates but for clear outliers; --sensor"
+        in sensor
+    )
     assert strays.startswith("2 of 3,202 events are outside the sensor and left out, such as event 400 of ")
     assert strays.endswith("b/1.npy' at x = 40000, y = 3")
     assert task.provenance["events_outside_the_sensor"] == 2
@@ -404,12 +407,26 @@ def test_the_sensor_holds_all_events_but_few_beyond_a_gap(body, few):
         assert not len(beyond) or beyond.min() - (side - 1) > 16
 
 
+SPOILT = {  # what no reading of one recording is right for
+    "a fraction": lambda c: npz(**put(c, x=lambda x: x + 0.5)),
+    "no number": lambda c: npz(**put(c, t=lambda t: t * np.nan)),
+    "below 0": lambda c: npz(**put(c, y=lambda y: y - 9)),
+    "three polarities": lambda c: npz(**put(c, p=lambda p: np.arange(len(p)) % 3 - 1)),
+    "polarity 2 and 0": lambda c: npz(**put(c, p=lambda p: p * 2)),
+    "a missing column": lambda c: npz(x=c["x"], y=c["y"], p=c["p"]),
+    "two columns of a kind": lambda c: npz(**c, on=c["p"]),
+    "texts": lambda c: npz(**put(c, t=lambda t: t.astype("U"))),
+    "objects": lambda c: npy(c["x"].astype(object)),
+    "one event less in a column": lambda c: npz(**put(c, p=lambda p: p[1:])),
+    "nothing": lambda c: npy(fields(c)[:0]),
+    "a pixel far away": lambda c: npz(**put(c, x=lambda x: x + 600)),
+}
 numbers = st.sampled_from(["|u1", "<u2", ">i2", "<i4", "<f2", "<f4", ">f8", "<u8"])
 
 
 @EXAMPLES
 @given(st.data())
-def test_any_recordings_are_read_as_numpy_reads_them(tmp_path_factory, data):
+def test_any_recordings_are_read_as_numpy_reads_them_or_refused(tmp_path_factory, data):
     """Events in any spelling, order, type and shape; the independent reader is np.load and a histogram."""
     folder = tmp_path_factory.getbasetemp() / "law"
     coding = data.draw(st.sampled_from([(0, 1), (-1, 1), (1, 2), (False, True)]))
@@ -447,6 +464,14 @@ def test_any_recordings_are_read_as_numpy_reads_them(tmp_path_factory, data):
         if split == "test":
             expected.append(independent(c, 9, 12, frames))
     options = {"event_columns": "pxty"} if how == "plain" else {}
+    spoilt = data.draw(st.none() | st.sampled_from(sorted(SPOILT)))
+    if spoilt:
+        for old in here.glob("0.*"):
+            old.unlink()
+        suffix, raw = SPOILT[spoilt](made(0))
+        (here / f"0{suffix}").write_bytes(raw)
+        refused("law", folder, **options)
+        return
     task = load_task(folder, frames=frames, **options)
     np.testing.assert_array_equal(shown(task), expected)
 
