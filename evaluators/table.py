@@ -21,7 +21,7 @@ from optuna.distributions import CategoricalDistribution
 from evaluators.ladder import COST, Ladder, price
 from spaces.candidate import METRICS, Candidate, Score, Value, is_taken
 from spaces.errors import OptionError, SpaceError, TaskError, unknown
-from spaces.files import reason
+from spaces.files import check_regular, reason
 from spaces.space import Space
 from spaces.spec import TaskSpec
 
@@ -199,6 +199,7 @@ def _read(path: str | Path, **options: object) -> "DataFrame":
         raise TaskError(f"table {str(path)!r} is not there: give the path of a CSV file with --table")
     texts = {"dtype": str, "keep_default_na": False, "index_col": False, "encoding": "utf-8-sig"}
     try:
+        check_regular(Path(path))
         with warnings.catch_warnings():
             warnings.simplefilter("error", ParserWarning)  # rows longer than the header would be cut
             return read_csv(Path(path), **texts, **options).fillna("")

@@ -15,7 +15,7 @@ from results.ledger import Outcome, encode, read, record
 from results.table import COLUMNS
 from spaces.candidate import FIDELITIES, METRICS, Candidate, Score, Value
 from spaces.errors import OptionError, SpaceError
-from spaces.files import reason
+from spaces.files import check_regular, reason
 from spaces.space import Space
 
 WHOLE = ("parameters", "timesteps")
@@ -96,6 +96,7 @@ def _holds(space: Space, blank: str, value: Value) -> bool:
 
 def _from_csv(path: Path, space: Space) -> list[Outcome]:
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file, strict=True)
             rows = [{plain(name): plain(cell or "") for name, cell in row.items() if name is not None} for row in table]

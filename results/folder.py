@@ -17,7 +17,7 @@ from typing import Any
 from spaces.checksums import canonical, read_json, write_json
 from spaces.credentials import hide, hide_all
 from spaces.errors import DamageError, RunError, one_line
-from spaces.files import reason, write_atomic
+from spaces.files import read_file, reason, write_atomic
 from spaces.paths import plain_name
 from spaces.rules import OBJECT, TEXT, TEXTS, Rule, check_fields, list_of
 from spaces.temporary import NAME, sweep
@@ -339,7 +339,7 @@ def _foreign(path: Path, what: str) -> str:
 
 def _holder(path: Path) -> str:
     try:
-        facts = json.loads(path.read_bytes())
+        facts = json.loads(read_file(path))
         return f"pid {facts['pid']} on {facts['host']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "pid unknown"

@@ -11,7 +11,7 @@ from typing import Any
 from spaces.candidate import FIDELITIES, METRICS, STATES, Candidate, Score
 from spaces.checksums import CHECKSUM, read_regular, with_checksum, without_checksum
 from spaces.errors import LedgerError, one_line
-from spaces.files import reason
+from spaces.files import check_regular, reason
 from spaces.rules import (
     AMOUNT,
     AMOUNT_OR_NULL,
@@ -150,7 +150,10 @@ class Ledger:
         try:
             torn = os.pread(descriptor, os.fstat(descriptor).st_size - intact, intact)
             if torn:
-                with path.with_suffix(".torn").open("ab") as file:
+                torn_file = path.with_suffix(".torn")
+                if torn_file.exists():
+                    check_regular(torn_file)
+                with torn_file.open("ab") as file:
                     file.write(torn + b"\n")
                     file.flush()
                     os.fsync(file.fileno())

@@ -7,7 +7,6 @@ are NAME-FIDELITY. One transaction writes them into the file itself, whoever els
 import json
 import os
 import sqlite3
-import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -32,10 +31,9 @@ from results.optuna_tables import (
 )
 from spaces.candidate import FIDELITIES, Score
 from spaces.errors import RunError
-from spaces.files import reason
+from spaces.files import kind_of, reason
 
 MARK, NUMBER = "spikefront_run", "number"
-KINDS = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
 
 
 def export_optuna(
@@ -108,7 +106,7 @@ def check_target(path: Path, *, name: str, run: str) -> None:
 def _check_kind(path: Path) -> None:
     """Raises RunError unless ``path``, or where it links to, is a regular file, or one can be made there."""
     try:
-        mode = path.stat().st_mode
+        kind = kind_of(path)
     except FileNotFoundError:
         if not path.resolve().parent.is_dir():
             home = str(path.resolve().parent if path.is_symlink() else path.parent)
@@ -116,8 +114,7 @@ def _check_kind(path: Path) -> None:
         return
     except (OSError, ValueError) as error:
         raise RunError(f"--export-optuna {str(path)!r} cannot be used ({reason(error)}): name another file") from error
-    if not stat.S_ISREG(mode):
-        kind = next((word for test, word in KINDS if test(mode)), "device")
+    if kind != "file":
         raise RunError(f"--export-optuna {str(path)!r} is a {kind}: name a regular file, or a new one")
 
 

@@ -10,7 +10,7 @@ from results.folder import RunFolder
 from results.front import pareto_mask
 from results.ledger import Outcome
 from spaces.candidate import FIDELITIES, METRICS, figure_names
-from spaces.files import write_atomic
+from spaces.files import check_regular, write_atomic
 
 COLUMNS = ("number", "state", "fidelity", *METRICS, "seconds", "error")
 
@@ -50,6 +50,7 @@ def write_tables(
 def count_rows(folder: RunFolder) -> int:
     """Outcomes that candidates.csv holds; 0 where it is not there or not readable."""
     try:
+        check_regular(folder.candidates_csv)
         with folder.candidates_csv.open(newline="", encoding="utf-8", errors="replace") as file:
             return max(sum(1 for _ in csv.reader(file)) - 1, 0)
     except (OSError, csv.Error):

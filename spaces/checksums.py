@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import DamageError
-from spaces.files import reason, write_atomic
+from spaces.files import read_file, reason, write_atomic
 
 CHECKSUM = "crc32"
 DEEPEST = 60  # levels of nesting in a file; what a run writes has less than ten
@@ -110,12 +110,9 @@ def read_regular(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     try:
-        regular = path.stat() and path.is_file()
+        return read_file(path)
     except FileNotFoundError as error:
         raise OSError(errno.ENOENT, "it is a link to what is not there", str(path)) from error
-    if not regular:
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return path.read_bytes()
 
 
 def _finite(text: str) -> float | None:

@@ -44,22 +44,26 @@ def _write(path: Path, data: bytes) -> None:
 
 
 KINDS = {
-    "a folder": stat.S_ISDIR,
-    "a named pipe": stat.S_ISFIFO,
-    "a socket": stat.S_ISSOCK,
-    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    "file": stat.S_ISREG,
+    "folder": stat.S_ISDIR,
+    "named pipe": stat.S_ISFIFO,
+    "socket": stat.S_ISSOCK,
 }
 
 
-def check_regular(path: str | Path) -> None:
+def kind_of(path: Path) -> str:
+    """What stands at a path, or where it links to: one of KINDS, or a device; raises OSError where nothing does."""
+    mode = path.stat().st_mode
+    return next((kind for kind, holds in KINDS.items() if holds(mode)), "device")
+
+
+def check_regular(path: Path) -> None:
     """Raises OSError unless a regular file, or a link to one, stands at a path.
 
     What reads a pipe, a socket or a device may wait for ever, and does not see the same twice.
     """
-    mode = Path(path).stat().st_mode
-    for what, holds in KINDS.items():
-        if holds(mode):
-            raise OSError(errno.EINVAL, f"it is {what}, not a file: save its content as a file", str(path))
+    if (kind := kind_of(path)) != "file":
+        raise OSError(errno.EINVAL, f"it is a {kind}, not a regular file", str(path))
 
 
 def read_file(path: Path) -> bytes:

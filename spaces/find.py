@@ -132,7 +132,7 @@ def _from_file(name: str) -> Callable[..., Space] | Space:
     try:
         check_regular(path)
     except OSError as error:
-        raise OptionError(f"space file {str(path)!r}: {one_line(error)}; give --space FILE.py:NAME") from error
+        raise OptionError(f"space file {str(path)!r}: {one_line(error)}: give --space FILE.py:NAME") from error
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

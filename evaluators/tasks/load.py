@@ -19,6 +19,7 @@ from evaluators.tasks.readers.npz import read_npz
 from evaluators.tasks.readers.raw import RawData
 from evaluators.tasks.readers.svhn import read_svhn
 from spaces.errors import TaskError, unknown
+from spaces.files import kind_of
 from spaces.paths import user_path
 
 if TYPE_CHECKING:
@@ -157,9 +158,8 @@ def _read_path(name: str, framing: Framing, fit: Fit | None, test_share: float |
         raise TaskError(unknown("data set", name, DATA_SETS) + ", or the path of an .npz or a folder")
     if path.is_dir():
         return read_folder(path, framing, fit, test_share)
-    if path.suffix.lower() != ".npz" or not path.is_file():  # reading a pipe would wait for ever
-        raise TaskError(
-            f"{name!r} is neither an .npz nor a folder; write x_train, y_train, x_test and y_test with numpy.savez"
-        )
+    if path.suffix.lower() != ".npz" or (kind := kind_of(path)) != "file":
+        what = "neither an .npz nor a folder" if path.suffix.lower() != ".npz" else f"a {kind}, not a regular file"
+        raise TaskError(f"{name!r} is {what}; write x_train, y_train, x_test and y_test with numpy.savez")
     _refuse_options(name, fit, test_share)
     return read_npz(path, frames=framing.frames)

@@ -15,6 +15,7 @@ from evaluators.tasks.readers.guard import reading
 from evaluators.tasks.readers.raw import RawData
 from evaluators.tasks.readers.recordings import Recording, check_classes, read_recordings
 from spaces.errors import TaskError
+from spaces.files import check_regular
 
 SIDE = 34  # pixels
 DIGITS = tuple("0123456789")
@@ -40,6 +41,7 @@ def read_nmnist(data_dir: Path, *, fetch: bool, verify: bool, framing: Framing) 
                 recordings = _in_folder(source)
             else:
                 with reading(source, "a zip of N-MNIST"):
+                    check_regular(source)
                     archive = stack.enter_context(zipfile.ZipFile(source))
                 recordings = _in_zip(source, archive)
             check_classes(repr(str(source)), DIGITS, recordings)

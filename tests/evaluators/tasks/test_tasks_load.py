@@ -130,7 +130,7 @@ def test_a_file_of_another_kind(tmp_path):
     with pytest.raises(TaskError, match=r"a.csv' is neither an .npz nor a folder"):
         load_task(tmp_path / "a.csv")
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(TaskError, match=r"pipe.npz' is neither an .npz nor a folder"):
+    with pytest.raises(TaskError, match=r"pipe.npz' is a named pipe, not a regular file"):
         load_task(tmp_path / "pipe.npz")
 
 
