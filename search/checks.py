@@ -36,7 +36,10 @@ def check_parts(config: Config, setting: Setting) -> None:
     parts, workers = config.train_parts, config.train_workers
     if workers > least or parts > least:
         name, number = ("--train-workers", workers) if workers > least else ("--train-parts", parts)
-        raise OptionError(f"{name} {number}: a batch has {least} samples, and each needs one; give at most {least}")
+        raise OptionError(
+            f"{name} {number}: a batch has {least} samples, and each needs one; give at most {least}, or a "
+            "larger --batch-size"
+        )
     if workers > parts:
         raise OptionError(
             f"--train-workers {workers}: batches are in {parts} parts, and each worker needs one; give at most "

@@ -39,8 +39,9 @@ class Config:
 
     Of width, timesteps and neuron, None stands for the space's own default; of space, for ``autosnn``, or ``table``
     where ``table_blanks`` make one; of train_epochs, for a search by a supernet. A run's config.json spells them out.
-    Of workers, None stands for as many as fit, of GPUs a worker for one where the device is a GPU, of train_parts for
-    as many as have a core or a GPU of the train_workers, or 1 where there is one of these.
+    Of batch_size, None stands for 32, or fewer where few samples would make few steps. Of workers, None stands for as
+    many as fit, of GPUs a worker for one where the device is a GPU, of train_parts for as many as have a core or a GPU
+    of the train_workers, or 1 where there is one of these.
     """
 
     space: str | None = None
@@ -73,7 +74,7 @@ class Config:
     paths: int = 1
     time_schedule: str = "1:0.8"
     precision: str = "fp32"
-    batch_size: int = 32
+    batch_size: int | None = None
     learning_rate: float = 4e-3
     loss: str = "ce"
     class_weights: str = "none"

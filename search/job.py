@@ -31,6 +31,7 @@ from search.loop import in_process
 from search.progress import Stage
 from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
+from search.steps import batch_for, with_steps
 from search.storage import check_storage, place_of
 from spaces.candidate import READINGS, Candidate, Score
 from spaces.errors import OptionError, one_line, unknown
@@ -56,7 +57,7 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
     """How a configuration trains and scores."""
     plan = Plan(
         epochs=config.supernet_epochs,
-        batch_size=config.batch_size,
+        batch_size=config.batch_size or batch_for(len(task.train)),
         learning_rate=config.learning_rate,
         loss=config.loss,
         logit_scale=config.logit_scale,
@@ -114,11 +115,10 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
     if config.storage is not None:
         check_storage(config.storage)  # early
     config = replace(config, device=make_device(config.device), threads=config.threads or torch.get_num_threads())
-    config = replace(config, train_parts=config.train_parts or _parts(config))
     (space, config), goal = config_space(config), make_goal(config)
     if config.energy_model not in ENERGY_MODELS:
         raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
-    task = load_config_task(config, space)
+    config, task = with_steps(config, load_config_task(config, space))
     goal = replace(goal, floor=config.floor, chance=chance(task))
     check_fit(space, task, config.space)
     setting = make_setting(config, space, task)
@@ -178,15 +178,6 @@ def make_training(
         checkpoints=place_of(config.storage, folder),
         parts=config.train_parts,
     )
-
-
-def _parts(config: Config) -> int:
-    """How many parts a batch is in where it is not said: one for each core, or GPU, of several workers."""
-    from search.cluster import config_cluster
-
-    cluster, workers = config_cluster(config), config.train_workers
-    each = 1 if cluster.gpus_per_worker else cluster.threads
-    return 1 if workers == 1 else max(workers, min(workers * each, config.batch_size))
 
 
 def load_config_task(config: Config, space: Space) -> Task:

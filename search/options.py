@@ -40,6 +40,7 @@ examples:
 
 SHOWN = dict.fromkeys(("width", "timesteps", "neuron"), "the space's own") | {
     "space": "autosnn",
+    "batch_size": "32, or fewer where an epoch would have less than 16 steps",
     "sensor": "the largest coordinates of all recordings",
     "workers": "as many as fit",
     "gpus_per_worker": "1 with a GPU as --device, else 0",

@@ -201,9 +201,9 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
             check_target(target, **study_of(folder))
         if console.is_terminal:
             console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
-        for remark in job.provenance.get("remarks", ()):
-            console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
         with Ledger.open(folder.ledger) as ledger, stages(console) as stage:
+            for remark in job.provenance.get("remarks", ()):
+                console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
             try:
                 with own_code(job.config.space):
                     job.work(job, folder, ledger, stage)
