@@ -214,6 +214,7 @@ RANGES = {
     "val_samples": (1, 10**9),
     "seed": (0, 2**63 - 1),
     "floor": (0, 1),
+    "search_sparsity": (1e-6, 0.999999),
     "learning_rate": (1e-12, 1e6),
     "logit_scale": (1e-6, 1e6),
     "norm_scale": (1e-6, 1e6),

@@ -1,6 +1,6 @@
 """Needs: options that are of no effect unless another says so, as one table; to give one of them is an error."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ OF_WORKERS = (
 )
 OF_NETWORKS = (
     *("data", "data_dir", "download", "verify", "train_samples", "val_samples", "event_frames", "compile"),
-    *("image_size", "image_fit", "test_share"),
+    *("event_scale", "sensor", "event_columns", "image_size", "image_fit", "test_share"),
     *("search_sparsity", "precision", "batch_size", "learning_rate", "loss", "logit_scale", "norm_scale", "head_gain"),
     *("kernel_init", "spike_weight", "racing", "finalists", "finalist_pool", "finalist_epochs", "finalist_weights"),
     *("class_weights", "recalibration_samples", "prune", "sparsity", "energy_model", "device", "threads"),
@@ -224,6 +224,15 @@ def idle(config: Any, given: Iterable[str], needs: Sequence[Need] = NEEDS) -> di
             if value is False or value not in OFF:
                 found.setdefault(name, need)
     return found
+
+
+def check_recordings(config: Config, provenance: Mapping[str, Any]) -> None:
+    """Raises OptionError where a new run's ``--event-frames`` has no effect, as its data turned out to be."""
+    if config.table is None and config.event_frames != Config.event_frames and "sensor" not in provenance:
+        raise OptionError(
+            f"--event-frames {config.event_frames} is of recordings of events, and {config.data!r} holds none that are "
+            "still to be cut: drop --event-frames"
+        )
 
 
 SPELLED = {"verify": "--no-verify", "compile": "--no-compile", "racing": "--no-racing"}

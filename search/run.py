@@ -24,7 +24,7 @@ from results.ledger import Ledger, Outcome, read
 from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
 from search.goal import Goal
 from search.loop import Budget, Runner, search
-from search.needs import check_effect
+from search.needs import check_effect, check_recordings
 from search.progress import Stage, stages
 from search.publish import export, publish, study_of
 from search.samplers import SAMPLERS, Sampler
@@ -96,6 +96,7 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
         SearchError: something the user can mend; nothing that was recorded is lost.
     """
     job = prepare(config)
+    check_recordings(config, job.provenance)
     path = user_path(config.out, "--out") if config.out else default_path(job.space.name, job.data, datetime.now())
     source = user_path(config.warm_start, "--warm-start") if config.warm_start else None
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []

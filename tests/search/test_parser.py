@@ -7,6 +7,7 @@ import argparse
 import os
 from dataclasses import fields
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -145,6 +146,14 @@ def test_options_with_effect_pass(words):
     assert isinstance(parse_search(words.split()), Config)
 
 
+def test_how_recordings_are_cut_is_refused_where_data_hold_none(tmp_path, capsys):
+    images, labels = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    args = ["--data", str(tmp_path / "images.npz"), "--event-frames", "count", "--out", str(tmp_path / "run")]
+    assert "--event-frames count is of recordings of events" in said_of(capsys, args)
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_one_data_set_of_a_sweep_takes_up_passes():
     config, _, data, _ = parse_sweep(["--data", "digits", "cifar10", "--download"])
     assert (config.download, data) == (True, ["digits", "cifar10"])
@@ -177,6 +186,12 @@ def test_the_tables_of_needs_name_what_there_is():
     assert all(set(need.options) <= known for need in NEEDS)
     assert all(set(need.options) <= {field.name for field in fields(Wish)} for need in OF_TICKETS)
     assert (*needs.IMAGE_SETS, needs.EVENTS) == tuple(DATA_SETS)
+    others = {
+        *("space", "width", "timesteps", "neuron", "table", "table_blanks", "objectives", "constraints", "reference"),
+        *("fidelities", "floor", "seed", "sampler", "candidates", "minutes", "batch", "warm_start", "out"),
+        *("export_optuna", "runner", "train_epochs", "proxy"),
+    }
+    assert {*needs.OF_NETWORKS, *others} == known  # a new option is one of these
     switches = [action for action in search_parser()._actions if action.nargs == 0 and action.const is False]
     assert {action.dest: action.option_strings[0] for action in switches} == needs.SPELLED
     assert spelled("learning_rate", 0.5) == "--learning-rate 0.5"
