@@ -7,32 +7,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from evaluators.ladder import Ladder, parse_ladder
+from results.bounds import Constraint, floor_of, quality_of, split_bound
 from search.config import Config
-from spaces.candidate import ACCURACIES, METRICS, QUALITIES, READINGS, Frozen, Score
+from spaces.candidate import ACCURACIES, METRICS, READINGS, Frozen, Score
 from spaces.errors import OptionError, unknown
 
 SENSES = dict.fromkeys(METRICS, -1) | dict.fromkeys((*ACCURACIES, *READINGS), 1)
 WAYS = {"max": 1, "min": -1}
 LARGEST = 1e30  # of a bound or a reference point: volumes of some objectives stay finite
-
-
-@dataclass(frozen=True, kw_only=True)
-class Constraint:
-    """A bound on a column: ``bound`` is the most (``most``) or the least that is feasible."""
-
-    metric: str
-    most: bool
-    bound: float
-
-    def __str__(self) -> str:
-        return f"{self.metric}{'<=' if self.most else '>='}{self.bound:.15g}"
-
-    def violation(self, score: Score) -> float:
-        """By how much a score misses the bound; 0 if it keeps it, infinite if the score lacks the column."""
-        value = score.figure(self.metric)
-        if value is None:
-            return math.inf
-        return max(0.0, value - self.bound if self.most else self.bound - value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +72,7 @@ class Goal:
     @property
     def quality(self) -> str | None:
         """The first of QUALITIES that is maximised; None where none is."""
-        return next((name for name in QUALITIES if f"{name}:max" in self.spelled), None)
+        return quality_of(self.spelled)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -110,29 +92,15 @@ class Goal:
         balanced accuracy where that is an objective; and of separability or alignment where that is one in place of
         accuracy, from 0, which is what knows nothing has.
         """
-        name = self.quality
-        least = self.chance.get(name, 0.0)
-        bounded = any(constraint.metric == name and not constraint.most for constraint in self.constraints)
-        if not self.floor or bounded or name is None:
-            return self
-        figures = [s.figure(name) for s in scores if s.state == "ok"]
-        best = max((figure for figure in figures if figure is not None), default=0.0)
-        if best <= least:
-            return self
-        bound = Constraint(metric=name, most=False, bound=least + self.floor * (best - least))
-        return replace(self, constraints=(*self.constraints, bound))
+        bound = floor_of(scores, self.quality, self.constraints, chance=self.chance, share=self.floor)
+        return self if bound is None else replace(self, constraints=(*self.constraints, bound))
 
     def judge(self, score: Score) -> Score:
         """The score, made infeasible with its reason where it breaks a constraint."""
         broken = [c for c in self.constraints if c.violation(score) > 0]
         if score.state != "ok" or not broken:
             return score
-        reason = "; ".join(f"{c.metric} {_shown(score.figure(c.metric))} breaks {c}" for c in broken)
-        return replace(score, state="infeasible", error=reason)
-
-
-def _shown(value: float | None) -> str:
-    return "is not known and" if value is None else f"{value:.15g}"
+        return replace(score, state="infeasible", error="; ".join(c.breach(score) for c in broken))
 
 
 def parse_objective(text: str) -> tuple[str, int]:
@@ -180,10 +148,8 @@ def parse_reference(texts: Sequence[str]) -> dict[str, float]:
 
 def parse_constraint(text: str, known: Iterable[str] = tuple(SENSES)) -> Constraint:
     """``energy_nj<=500`` or ``accuracy>=0.9`` on one of the ``known`` columns; raises OptionError for anything else."""
-    for sign, most in (("<=", True), (">=", False)):
-        metric, found, bound = text.rpartition(sign)
-        if not found:
-            continue
+    if parts := split_bound(text):
+        metric, most, bound = parts
         option = "--max" if most else "--min"
         if metric not in (names := list(known)):
             raise OptionError(f"{option}: {unknown('column', metric, names)}")

@@ -24,6 +24,7 @@ from results.folder import RunFolder
 from results.ledger import Ledger
 from search.checks import check_fit, check_parts
 from search.config import Config, parse_time_schedule
+from search.exact import check_reachable
 from search.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
 from search.goal import Goal, make_goal
 from search.halving import forget, halve
@@ -123,6 +124,7 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
     check_fit(space, task, config.space)
     setting = make_setting(config, space, task)
     check_parts(config, setting)
+    check_reachable(setting, goal, config)
     setting.recipe.families(space)  # early, where --few-shot names none
     return config, setting, goal
 

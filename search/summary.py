@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from results.classes import unbeaten
 from results.folder import RunFolder
 from results.ledger import read
+from results.reasons import why_none
 from results.report.gather import Gathered, gather
 from results.report.words import THIN, cards, figure, short, volume
 from results.tickets import read_tickets
@@ -31,10 +31,10 @@ def summary(folder: RunFolder) -> str:
     chosen = folder.read_config().get("sampler")
     lines = [f"sampler: {chosen}"] if chosen else []
     lines += [f"{len(searched)} candidates scored: " + ", ".join(f"{n} {state}" for state, n in counts.items() if n)]
-    if searched and not counts["ok"]:
-        error, times = Counter(score.error for score in searched).most_common(1)[0]
-        lines.append(f"no candidate is feasible; the commonest reason, {times} times: {error}")
     run = gather(folder)
+    if searched and not counts["ok"]:
+        reasons = why_none([outcome for outcome in outcomes if outcome.batch >= 0], run.config)
+        lines += ["no candidate is feasible:", *(f"  {reason}" for reason in reasons)]
     lines += [sentence.rstrip(".") for sentence in unbeaten(outcomes, run.quality, run.config.get("chance") or {})]
     for row in (one.metrics for one in run.finalists):
         blanks = " ".join(map(_shown, dict(row.get("candidate") or {}).values()))
@@ -47,6 +47,7 @@ def summary(folder: RunFolder) -> str:
             f"finalist {row.get('number')!s:>4}  test {test}  val {val}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
+    lines += [run.shortage] if run.shortage else []
     homes = [folder.finalist(one.number) / "tickets" / row["name"] for one in run.finalists for row in one.tickets]
     lines += ticket_lines(folder, homes)
     lines += [] if run.finalists else _front(run)

@@ -30,6 +30,7 @@ from results.front import ranks
 from results.ledger import Ledger, Outcome
 from results.table import front_numbers
 from search.config import Config
+from search.exact import exact_bounds, refused
 from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
 from search.goal import Goal
 from search.halving import standing, thin
@@ -151,11 +152,11 @@ def trainer(
         def stop(one: Finalist, score: Score) -> None:
             ended[one.outcome.number] = score
 
-        left, columns = pool, {}
+        left, columns = within_bounds(pool, training, stop), {}
         if proxy != NO_PROXY:
-            seen = _looked_at(pool, look, stage)
+            seen = _looked_at(left, look, stage)
             columns = {number: outcome.score.columns for number, outcome in seen.items()}
-            left = screen(pool, list(seen.values()), training.goal, proxy, stop) if stops else pool
+            left = screen(left, list(seen.values()), training.goal, proxy, stop) if stops else left
         if stops:
             left = thin(left, training, carry, room=room_of(training.goal), stop=stop, stage=stage, name=name)
         to_train = [one for one in left if one.outcome.number >= len(history) + len(done)]
@@ -166,6 +167,20 @@ def trainer(
             yield replace(score, columns={**columns[number], **score.columns}) if number in columns else score
 
     return run
+
+
+def within_bounds(
+    pool: Sequence[Finalist], training: Training, stop: Callable[[Finalist, Score], object]
+) -> list[Finalist]:
+    """Those of a pool that keep the bounds that are exact without training; the others are told to ``stop``."""
+    bounds, left = exact_bounds(training.setting.space, training.goal), []
+    for one in pool:
+        score = refused(training.setting, one.outcome.candidate, bounds)
+        if score is None:
+            left.append(one)
+        else:
+            stop(one, score)
+    return left
 
 
 def _looked_at(pool: Sequence[Finalist], look: Look, stage: Stage) -> dict[int, Outcome]:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from evaluators.ladder import COST
-from evaluators.table import flat_space, numeric_columns, read_table, scorer, table_columns
+from evaluators.table import Table, flat_space, numeric_columns, read_table, scorer, table_columns
 from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config
-from search.goal import WAYS, make_goal
+from search.goal import WAYS, Goal, make_goal
 from search.loop import in_process
 from search.progress import Stage
 from search.run import Job, search_stage
@@ -49,6 +51,7 @@ def prepare(config: Config) -> Job:
     if readings and COST in (*goal.columns, *readings):
         raise OptionError(f"column {COST!r}: with --fidelities this is what a score cost; rename it in the table")
     table = read_table(path, blanks=options, objectives=goal.objectives, constraints=constraints, readings=readings)
+    check_reachable(table, goal)
     space = space or flat_space(table)
     look_up = scorer(table, space, goal.objectives, goal.ladder)
 
@@ -64,6 +67,27 @@ def prepare(config: Config) -> Job:
         provenance={"name": path.name.partition(".csv")[0], "rows": table.rows, "sha256": table.sha256},
         work=work,
     )
+
+
+def check_reachable(table: Table, goal: Goal) -> None:
+    """Raises OptionError where no row of a table keeps the bounds of a goal, with the nearest figure there is."""
+    kept = np.ones(table.rows, dtype=bool)
+    for bound in goal.constraints:
+        figures = table.figures[bound.metric]
+        keeps = figures <= bound.bound if bound.most else figures >= bound.bound  # false of a NaN
+        if not keeps.any():
+            nearest = bound.nearest(figures.tolist())
+            shown = "no row has it" if nearest is None else f"the {'least' if bound.most else 'most'} is {nearest:.15g}"
+            raise OptionError(
+                f"{bound.option}: none of the {table.rows:,} rows of table {str(table.path)!r} keeps it, {shown}: "
+                f"{'raise' if bound.most else 'lower'} the bound"
+            )
+        kept &= keeps
+    if not kept.any():
+        raise OptionError(
+            f"{' '.join(bound.option for bound in goal.constraints)}: no row of table {str(table.path)!r} keeps all of "
+            "them, though each is kept by some: move one of the bounds"
+        )
 
 
 def _check_objectives(config: Config, path: Path, header: Sequence[str]) -> None:

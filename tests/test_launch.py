@@ -331,7 +331,32 @@ def test_a_page_of_files_that_no_run_writes_is_one_line(whole, tmp_path, file, c
 def test_a_search_in_which_nothing_is_feasible_says_why(data, tmp_path, capsys):
     args = ["--data", str(data), *SMALL, "--max", "spikes=1", "--out", str(tmp_path / "run")]
     assert launch.main(args) == 0
-    assert "no candidate is feasible; the commonest reason" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("no candidate is feasible:")
+    levers = r"lower --width \(3 now\) or --timesteps \(2 now\), or raise the bound"
+    assert re.fullmatch(rf"  12 of 12 break spikes<=1; the least reached is [\d.]+: {levers}", lines[place + 1])
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<li>12 of 12 break spikes&lt;=1; the least reached is" in page
+    assert "<strong>12</strong> × breaks spikes&lt;=1</summary>" in page
+
+
+@pytest.mark.parametrize(
+    ("bound", "way"),
+    [
+        (["--max", "parameters=100"], "parameters: lower --width (3 now), or raise the bound"),
+        (["--max", "timesteps=1"], "the nearest has 2 timesteps: give --timesteps 1, or raise the bound"),
+        (["--min", "timesteps=7.5"], "the nearest has 2 timesteps: give --timesteps 8, or lower the bound"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["search", "sweep"])
+def test_a_bound_that_no_candidate_can_keep_is_an_error_before_anything_is_begun(
+    data, tmp_path, capsys, verb, bound, way
+):
+    small = ["--width", "3", "--timesteps", "2", "--threads", "1", "--no-compile", "--out", str(tmp_path / "run")]
+    told = error_of(capsys, [verb, "--data", str(data), *small, *bound])
+    assert told.startswith(f"error: {' '.join(bound)}: no candidate of space 'autosnn' keeps it; the nearest has ")
+    assert told.endswith(f"{way}\n")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("reading", READINGS)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from results.bounds import bounds_of
 from results.classes import are_unequal
 from results.folder import RunFolder
 from results.ledger import Outcome, read
 from results.predicted import Predicted, read_predicted
+from results.reasons import why_fewer
 from results.stored import read_drawing, read_metrics
 from results.table import front_numbers
 from results.tickets import read_tickets
@@ -71,10 +73,15 @@ class Gathered:
         return (self.config.get("config") or {}).get("train_epochs") is not None
 
     @property
+    def shortage(self) -> str:
+        """Why a search that has ended gave fewer finalists than it was asked for; empty where it did not."""
+        ended = self.predicted is not None and not self.training
+        return why_fewer(self.outcomes, self.config, len(self.finalists)) if ended and self.front else ""
+
+    @property
     def balance(self) -> bool:
         """Whether balanced accuracy is shown: where the goal names it, or classes clearly differ in size."""
-        constraints = (self.config.get("match") or {}).get("constraints") or []
-        named = [*self.objectives, *(str(text).replace(">=", "<=").rpartition("<=")[0].strip() for text in constraints)]
+        named = [*self.objectives, *(bound.metric for bound in bounds_of(self.config["match"]))]
         return BALANCED in named or are_unequal(self.config.get("task") or {})
 
     @property

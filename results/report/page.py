@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from results import reasons
+from results.bounds import bounds_of
 from results.folder import RunFolder, flatten
 from results.predicted import Forecast
-from results.report import reasons, tickets, words
+from results.report import tickets, words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
 from spaces.candidate import ACCURACIES, BALANCED, METRICS
@@ -73,7 +75,8 @@ def render(run: Gathered) -> str:
         upwards=words.sentence(words.short(run.quality)),
         finalists=[_finalist(one, run) for one in run.finalists],
         tickets=tickets.sections(run),
-        failures=reasons.failures(run.outcomes),
+        broken=reasons.broken_bounds([one for one in run.outcomes if one.batch >= 0], run.config),
+        failures=reasons.failures(run.outcomes, bounds_of(match)),
         configuration=[(key, _plain(value)) for key, value in flatten(run.config).items()],
         energy=_energy(run.finalists),
         records=embed(_records(run)),

@@ -163,6 +163,7 @@ def summary(run: Gathered) -> list[str]:
         sentences.append("No finalist was asked for: all figures are of shared supernet weights.")
     elif states["ok"]:
         sentences.append("No finalist has been trained yet: all figures are of shared supernet weights.")
+    sentences += [f"{run.shortage}."] if run.shortage else []
     if stopped := sum(o.batch < 0 and o.score.state == "pruned" for o in run.outcomes):
         sentences.append(f"{number(stopped)} more began to be trained and {'was' if stopped == 1 else 'were'} stopped.")
     if run.training:

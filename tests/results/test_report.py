@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from results import reasons
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome
-from results.report import reasons, words, write_report
+from results.report import words, write_report
 from results.report.page import embed
 from results.table import front_numbers
 from spaces.candidate import Candidate, Score

@@ -9,12 +9,15 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import launch
-from evaluators.table import read_table
+from evaluators.table import Table, read_table
 from results.folder import RunFolder, lock, match_hash
 from results.report.gather import gather
+from search.goal import Goal, parse_constraints
+from search.tabular import check_reachable
 from spaces.candidate import Candidate
 from spaces.checksums import without_checksum
 from spaces.errors import OptionError
@@ -374,3 +377,30 @@ def test_a_run_folder_is_named_by_the_table(table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert launch.main([*options(table), "--candidates", "1"]) == 0
     assert [path.name.startswith("table-made-") for path in (tmp_path / "runs").iterdir()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        (["cost<=0"], "--max cost=0: none of the 4 rows of table 't.csv' keeps it, the least is 5: raise the bound"),
+        (["acc>=91"], "--min acc=91: none of the 4 rows of table 't.csv' keeps it, the most is 90: lower the bound"),
+        (["empty<=1"], "none of the 4 rows of table 't.csv' keeps it, no row has it: raise the bound"),
+        (["cost<=6", "size<=8"], "--max cost=6 --max size=8: no row of table 't.csv' keeps all of them, though each"),
+        (["cost<=7", "size<=8"], ""),
+    ],
+)
+def test_bounds_that_no_row_keeps_are_told_before_the_search(bounds, words):
+    figures = {"acc": [80, 82, 84, 90], "cost": [5, 6, 7, 9], "size": [10, 9, 8, 7], "empty": [np.nan] * 4}
+    table = Table(
+        path=Path("t.csv"),
+        sha256="",
+        blanks={"op": list("abcd")},
+        figures={k: np.array(v, dtype=float) for k, v in figures.items()},
+    )
+    goal = Goal(objectives=("acc:max",), constraints=parse_constraints(bounds, figures))
+    if not words:
+        check_reachable(table, goal)
+        return
+    with pytest.raises(OptionError) as error:
+        check_reachable(table, goal)
+    assert words in str(error.value)
