@@ -65,9 +65,7 @@ def parse_ladder(texts: Sequence[str], figures: Sequence[str]) -> tuple[Rung, ..
     shares = sorted(found)
     for lower, upper in pairwise(shares):
         if upper - lower < FINEST:
-            raise OptionError(
-                f"--fidelities: shares {lower:.15g} and {upper:.15g} are nearly the same: give one of them"
-            )
+            raise OptionError(f"--fidelities: shares {lower!r} and {upper!r} are nearly the same: give one of them")
     return tuple(Rung(share=share, readings=Frozen(found[share])) for share in shares)
 
 

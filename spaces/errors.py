@@ -108,10 +108,13 @@ def unknown(
     "unknown option '--paths' (it is of search); known: --out"
     """
     names, text, elsewhere = list(known), str(value), elsewhere or {}
-    hint = f" (it is of {elsewhere[text]})" if text in elsewhere else ""
-    if not hint and (near := near_names(text, names, meant or {})):
-        hint = f" (did you mean {' or '.join(map(repr, near))}?)"
-    if not hint and (near := near_names(text, elsewhere, {})):
+    hint = ""
+    if text in elsewhere:
+        here = with_word(text, names)
+        hint = f" (it is of {elsewhere[text]}{f', here are {_or(here)}' if here else ''})"
+    elif near := near_names(text, names, meant or {}):
+        hint = f" (did you mean {_or(near)}?)"
+    elif near := near_names(text, elsewhere, {}):
         hint = f" (did you mean {near[0]!r} of {elsewhere[near[0]]}?)"
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"unknown {what} {text[:80]!r}{hint}; known: {', '.join(names[:SHOWN]) or 'none'}{more}"
@@ -125,4 +128,14 @@ def near_names(text: str, names: Iterable[str], meant: Mapping[str, str]) -> lis
     plain = {name.strip("-").lower(): name for name in names}
     if near := get_close_matches(bare, plain, n=1, cutoff=NEAR):
         return [plain[near[0]]]
-    return [name for name in names if bare in re.split(r"[^a-z0-9]+", name.lower())][:3] if len(bare) > 2 else []
+    return with_word(text, names)
+
+
+def with_word(text: str, names: Iterable[str]) -> list[str]:
+    """Of names, up to three that have a text as one of their words."""
+    bare = text.strip("-").lower()
+    return [name for name in names if len(bare) > 2 and bare in re.split(r"[^a-z0-9]+", name.lower())][:3]
+
+
+def _or(names: Iterable[str]) -> str:
+    return " or ".join(map(repr, names))

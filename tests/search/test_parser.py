@@ -70,6 +70,10 @@ def test_a_list_with_an_empty_part_is_refused_by_name(capsys):
         (["sweep", "--prune", "imp"], "unknown option '--prune' (it is of launch.py search)"),
         (["sweep", "--fidelities=0.1:a=b"], "unknown option '--fidelities' (it is of launch.py search)"),
         (["resume", "x", "--epochs", "3"], "unknown option '--epochs' (it is of launch.py prune)"),
+        (
+            ["--epochs", "3"],
+            "(it is of launch.py prune, here are '--few-shot-epochs' or '--finalist-epochs' or '--supern",
+        ),
         (["--lr", "0.1"], "did you mean '--learning-rate'?"),
         (["--objective", "spikes"], "did you mean '--objectives'?"),
         (["--quux"], "unknown option '--quux'; see launch.py search --help"),
