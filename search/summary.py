@@ -38,11 +38,7 @@ def summary(folder: RunFolder) -> str:
     lines += [sentence.rstrip(".") for sentence in unbeaten(outcomes, run.quality, run.config.get("chance") or {})]
     for row in (one.metrics for one in run.finalists):
         blanks = " ".join(map(_shown, dict(row.get("candidate") or {}).values()))
-        test, val = (
-            _figure(row, f"{split}_accuracy", ".4f")
-            + (f" (balanced {_figure(row, f'{split}_{BALANCED}', '.4f')})" if run.balance else "")
-            for split in ("test", "val")
-        )
+        test, val = (_accuracy(row, split, balance=run.balance) for split in ("test", "val"))
         lines.append(
             f"finalist {row.get('number')!s:>4}  test {test}  val {val}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
@@ -108,6 +104,12 @@ def _plain(text: str) -> str:
 
 def _shown(value: Value) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _accuracy(row: Mapping[str, Any], split: str, *, balance: bool) -> str:
+    """Accuracy on a split; where ``balance`` asks for it and it is known, balanced accuracy in brackets."""
+    balanced = _figure(row, f"{split}_{BALANCED}", ".4f")
+    return _figure(row, f"{split}_accuracy", ".4f") + (f" (balanced {balanced})" if balance and balanced != "-" else "")
 
 
 def _figure(row: Mapping[str, Any], name: str, form: str) -> str:

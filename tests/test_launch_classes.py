@@ -9,7 +9,9 @@ import pytest
 import launch
 from results.folder import RunFolder
 from results.report.gather import gather
+from spaces.checksums import write_json
 
+BALANCED = "test_balanced_accuracy"
 SMALL = ["--width", "3", "--timesteps", "2", "--candidates", "4", "--batch", "4", "--supernet-epochs", "2"]
 SMALL += ["--finalists", "1", "--finalist-epochs", "2", "--batch-size", "16", "--threads", "1", "--no-compile"]
 SMALL += ["--sampler", "evolution", "--head-gain", "4", "--floor", "0"]
@@ -55,7 +57,12 @@ def test_a_search_by_balanced_accuracy(unequal, tmp_path, capsys):
     assert [row["name"] for row in one.metrics["classes"]] == ["0", "1"]
     page = (out / "report.html").read_text()
     assert "Balanced accuracy" in page
+    assert f">Accuracy by class: balanced accuracy, the mean over classes, is {100 * one.metrics[BALANCED]:.1f}" in page
     assert "The classes are unequal." in page
+    path = out / "finalists" / str(one.number) / "metrics.json"  # as before there was balanced accuracy
+    write_json(path, {name: value for name, value in one.metrics.items() if "balanced" not in name})
+    assert launch.main(["resume", str(out)]) == 0
+    assert "(balanced" not in capsys.readouterr().out
 
 
 def test_weights_change_what_is_learnt(unequal, tmp_path):
