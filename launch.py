@@ -20,11 +20,14 @@ from search.parser import Parser, UnknownOption, parts
 from spaces.credentials import hide
 from spaces.errors import OptionError, SearchError, one_line, unknown
 from spaces.paths import user_path
+from spaces.terminal import show_all
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 2 for an error the user can mend, 130 after Ctrl-C."""
     args = list(sys.argv[1:] if args is None else args)
+    show_all(sys.stdout)
+    show_all(sys.stderr)
     try:
         return _dispatch(args)
     except SearchError as error:

@@ -33,14 +33,14 @@ class Parcel:
 
     Attributes:
         config: names the space, its options, and how to score; its ``device`` and ``threads`` are the worker's.
-        source: text of the space's own file; empty for a space of ours.
+        source: content of the space's own file; empty for a space of ours.
         task: the task's attributes, with empty splits.
         train, validation: images [N, ..., H, W, C] and labels [N]. The test split stays where it is.
         weights: of the supernet, by name.
     """
 
     config: Config
-    source: str
+    source: bytes
     task: Mapping[str, Any]
     train: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]
@@ -52,7 +52,7 @@ def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str, 
     task = setting.task
     return Parcel(
         config=replace(config, device=device, threads=threads),
-        source=file_of(config.space).read_text() if is_file(config.space) else "",
+        source=file_of(config.space).read_bytes() if is_file(config.space) else b"",
         task={name: value for name, value in vars(task).items() if name not in ("train", "validation", "test")},
         train=_arrays(task.train),
         validation=_arrays(task.validation),
@@ -68,7 +68,7 @@ def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
     with temporary_folder() as folder:
         if parcel.source:
             path = folder / Path(config.space.rpartition(":")[0]).name
-            path.write_text(parcel.source)
+            path.write_bytes(parcel.source)
             config = replace(config, space=f"{path}:{config.space.rpartition(':')[2]}")
         space, _ = config_space(config)
     empty = Split(images=train.images[:0], labels=train.labels[:0])

@@ -21,6 +21,7 @@ from spaces.errors import OptionError, RunError
 from spaces.files import reason
 from spaces.paths import user_path
 from spaces.temporary import sweep
+from spaces.terminal import text_name
 
 
 def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
@@ -91,7 +92,7 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
 
 def study_of(folder: RunFolder) -> dict[str, str]:
     """Name of a run's study, and what tells the run from all others."""
-    return {"name": folder.path.resolve().name, "run": f"{_part(folder, 'created')} {_part(folder, 'hash')}"}
+    return {"name": text_name(folder.path.resolve()), "run": f"{_part(folder, 'created')} {_part(folder, 'hash')}"}
 
 
 def _objectives(folder: RunFolder) -> dict[str, int]:

@@ -11,6 +11,7 @@ from search.cluster import WORKER_START
 from spaces.credentials import has_gap, hide, without_credentials, without_gap
 from spaces.errors import OptionError, RunError, SearchError, one_line
 from spaces.paths import user_path
+from spaces.terminal import text_name
 
 
 def place_of(storage: str | None, folder: RunFolder) -> Place:
@@ -20,10 +21,10 @@ def place_of(storage: str | None, folder: RunFolder) -> Place:
     """
     if storage is None:
         return folder.path.absolute() / "checkpoints"
-    place, name = storage_place(storage), folder.path.resolve().name
+    place, home = storage_place(storage), folder.path.resolve()
     if isinstance(place, Path):
-        return place / name
-    plain = re.sub("[?#%]", lambda found: f"%{ord(found[0]):02X}", name)  # they mean something else in a URI
+        return place / home.name
+    plain = re.sub("[?#%]", lambda found: f"%{ord(found[0]):02X}", text_name(home))  # they mean something else in a URI
     return f"{place.rstrip('/')}/{plain}"
 
 

@@ -31,6 +31,7 @@ from search.storage import check_shared
 from spaces.candidate import ACCURACIES, Score
 from spaces.errors import ClusterError, RunError
 from spaces.temporary import temporary_folder
+from spaces.terminal import text_name
 
 OFTEN = 0.2  # seconds between looks whether Tune still lives
 SETTINGS = {  # of Tune, which takes them from the environment
@@ -235,7 +236,8 @@ def _loggers(log: str, folder: Path) -> list[tune.Callback]:
             import mlflow  # noqa: F401
             from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-            return [MLflowLoggerCallback(tracking_uri=sqlite_uri(folder / "mlflow.db"), experiment_name=folder.name)]
+            where = sqlite_uri(folder / "mlflow.db")
+            return [MLflowLoggerCallback(tracking_uri=where, experiment_name=text_name(folder))]
     except ImportError as error:
         package = "tensorboardX" if log == "tensorboard" else "mlflow"
         raise RunError(f"--log {log}: package {package!r} is not installed: pip install {package}") from error

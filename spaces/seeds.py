@@ -16,7 +16,7 @@ def derive(seed: int, *names: object) -> int:
     True
     """
     text = "/".join([str(seed), *map(str, names)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
 
 
 def torch_generator(seed: int, *names: object) -> "torch.Generator":

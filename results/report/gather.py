@@ -15,6 +15,7 @@ from results.stored import read_drawing, read_metrics
 from results.table import front_numbers
 from results.tickets import read_tickets
 from spaces.candidate import BALANCED, figure_names
+from spaces.terminal import text_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def gather(folder: RunFolder) -> Gathered:
     stored = {number: metrics for number in numbers if (metrics := read_metrics(folder, number)) is not None}
     finalists = [_finalist(folder, number, metrics, outcomes) for number, metrics in stored.items()]
     return Gathered(
-        name=folder.path.resolve().name,
+        name=text_name(folder.path.resolve()),
         config=config,
         table=Path((config.get("config") or {}).get("table") or "").name,
         objectives=objectives,

@@ -79,7 +79,7 @@ def _loaded() -> ctypes.CDLL:
     Raises:
         OSError, subprocess.SubprocessError: there is no such folder, or no compiler.
     """
-    made_of = [*(source.read_text() for source in (*SOURCES, *HEADERS)), *OPTIONS, _processor()]
+    made_of = [*(source.read_text("utf-8") for source in (*SOURCES, *HEADERS)), *OPTIONS, _processor()]
     key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
     homes = (home and home / "kernels" for home in (cache_home(), temporary_home()))
     for folder in private_folders(*homes):
