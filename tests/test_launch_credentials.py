@@ -19,7 +19,8 @@ from results.folder import RunFolder
 from results.ledger import read
 from search.config import Config, from_json, to_json
 from search.grid import PLAN, run_grid
-from search.run import refresh, resume, run_search
+from search.publish import refresh
+from search.run import resume, run_search
 from spaces.checksums import CHECKSUM
 from spaces.credentials import has_gap, hide, without_credentials, without_gap
 from spaces.errors import OptionError
