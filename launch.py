@@ -19,6 +19,7 @@ from search.options import DESCRIPTION, EXAMPLES, WORKERS, parse_search, parse_s
 from search.parser import Parser, UnknownOption, parts
 from spaces.credentials import hide
 from spaces.errors import OptionError, SearchError, one_line, unknown
+from spaces.faults import machine_fault, told
 from spaces.paths import user_path
 from spaces.terminal import show_all
 
@@ -41,6 +42,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         what = f"{error.filename or 'output'}: {one_line(error)}; make room or make it usable"
+        print(f"error: {hide(what, args)}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not (fault := machine_fault(error)):
+            raise
+        what = told(error, fault, "give the same command again; all so far is kept")
         print(f"error: {hide(what, args)}", file=sys.stderr)
         return 2
 

@@ -70,6 +70,11 @@ class PrefixCache:
     def __getitem__(self, key: Key) -> Beginning:
         return self._kept[key]
 
+    def clear(self) -> None:
+        """Lets go of all that is kept."""
+        self._kept.clear()
+        self.held = 0
+
     def make_room(self, size: int) -> bool:
         """Whether ``size`` bytes fit at all; if so, drops what must go for them."""
         if size > self.budget:

@@ -31,8 +31,9 @@ from evaluators.few_shot import supernet_of
 from evaluators.pruning.masks import attach, one_shot
 from evaluators.scores import failure, score_of
 from evaluators.setting import Setting
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, set_initial
+from evaluators.supernet import PRUNING, build_alone, set_initial
 from spaces.candidate import Candidate, Score
+from spaces.faults import is_candidates
 from spaces.layers import Conv, Linear, Norm
 from spaces.neurons.neuron import Neuron
 from spaces.seeds import torch_generator
@@ -66,9 +67,9 @@ def score_by_proxies(setting: Setting, candidate: Candidate, *, supernet: nn.Mod
             attach(network, one_shot(network, sparsity, PRUNING))
         score, columns = _seen(setting, candidate, network)
         columns["synflow"] = synflow(network, setting.task.spec)
-    except NOT_THE_CANDIDATES_FAULT:
-        raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
+        if not is_candidates(error):
+            raise
         return failure(error, fidelity="proxy", seconds=time.perf_counter() - start)
     if score.state == "failed":
         return replace(score, seconds=time.perf_counter() - start)

@@ -26,7 +26,7 @@ from evaluators.tasks.task import batch_count
 from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import ALONE, Workers, at_once
 from spaces.candidate import ALIGNMENT, Candidate, Score
-from spaces.errors import LedgerError, RunError
+from spaces.faults import is_candidates
 from spaces.seeds import derive, numpy_generator, torch_generator
 from spaces.sparsity import asked_sparsity
 from spaces.timing import set_timesteps
@@ -34,9 +34,6 @@ from spaces.weights import inherit, initialise
 
 RATES_FROM = 64  # random candidates, whose mean rates thresholds are balanced to
 PRUNING = Pruning(floor=0.01)  # of candidates with a sparsity: the smallest of all layers go, no layer is emptied
-
-# a full disk or memory says nothing about a candidate, which is to be scored again once there is room
-NOT_THE_CANDIDATES_FAULT = (RunError, LedgerError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
 def warm_up(setting: Setting, *, on_step: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -245,9 +242,9 @@ def score_from_supernet(
     start = time.perf_counter()
     try:
         columns = _told(setting, supernets, candidate, readings)
-    except NOT_THE_CANDIDATES_FAULT:
-        raise
     except Exception as error:
+        if not is_candidates(error):
+            raise
         return failure(error, fidelity="supernet", seconds=score.seconds + time.perf_counter() - start)
     columns = {**score.columns, **columns}
     return replace(score, columns=columns, seconds=score.seconds + time.perf_counter() - start)
@@ -299,9 +296,9 @@ def _score_from_one(
         network = inherited(setting, supernet, candidate)
         stops = stop if hopeless else None
         evaluation = evaluate_inherited(setting, supernet, candidate, network, cache=cache, root=root, stop=stops)
-    except NOT_THE_CANDIDATES_FAULT:
-        raise
     except Exception as error:  # a candidate that cannot be scored is an outcome, never a lost row
+        if not is_candidates(error):
+            raise
         return failure(error, fidelity="supernet", seconds=time.perf_counter() - start)
     if evaluation.readings is not None:
         readings.append(evaluation.readings)

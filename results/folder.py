@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from results.rules import check_config
 from spaces.checksums import canonical, read_json, write_json
 from spaces.credentials import hide, hide_all
 from spaces.errors import DamageError, RunError, one_line
 from spaces.files import read_file, reason, write_atomic
 from spaces.paths import plain_name
-from spaces.rules import OBJECT, TEXT, TEXTS, Rule, check_fields, list_of
 from spaces.temporary import NAME, sweep
 
 LOCK, HOLDER, WARM_START = ".lock", "lock.json", "warm_start.jsonl"
@@ -259,35 +259,13 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return json.loads(json.dumps(value, allow_nan=False))
 
 
-RULES: dict[str, Rule] = {  # of config.json, by name
-    "match": OBJECT,
-    "hash": TEXT,
-    "config": OBJECT,
-    "created": TEXT,
-    "command": TEXT,
-    "task": OBJECT,
-    "space": OBJECT,
-    "sampler": TEXT,
-    "versions": OBJECT,
-    "machine": OBJECT,
-}
-_IN_MATCH: dict[str, Rule] = {"objectives": TEXTS, "reference": TEXTS, "constraints": TEXTS, "table_blanks": TEXTS}
-_IN_SPACE: dict[str, Rule] = {
-    "name": TEXT,
-    "blanks": TEXTS,
-    "distributions": (list_of(lambda value: isinstance(value, dict)), "a list of objects"),
-}
-
-
 def _read_config(path: Path) -> dict[str, Any]:
     way_out = "restore it, or start anew with another --out (this run's candidates.csv can be its --warm-start)"
     config = read_json(path, "configuration", way_out)
     if config is None:
         raise RunError(_foreign(path.parent, "holds no config.json"))
     try:
-        check_fields(config, RULES, ("match", "hash"))
-        check_fields(config["match"], _IN_MATCH)
-        check_fields(config.get("space", {}), _IN_SPACE)
+        check_config(config)
         if config["hash"] != match_hash(config["match"]):
             raise ValueError("its hash is not that of its match")
     except ValueError as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from results.folder import RunFolder
-from spaces.candidate import METRICS, STATES
+from spaces.candidate import BALANCED, METRICS, STATES
 from spaces.checksums import read_json
 from spaces.errors import DamageError
 from spaces.files import reason
@@ -46,6 +46,11 @@ _LAYER: dict[str, Rule] = {
     "shape": (list_of(is_whole), "a list of whole numbers"),
     **dict.fromkeys(("neurons", "spikes", "rate", "sops", "macs", "energy_nj", "density"), AMOUNT_OR_NULL),
 }
+_CLASS: dict[str, Rule] = {
+    "name": TEXT,
+    **dict.fromkeys(("val_samples", "test_samples"), WHOLE),
+    **dict.fromkeys(("val_accuracy", "test_accuracy"), SHARE_OR_NULL),
+}
 _FIGURES: dict[str, Rule] = {
     "number": WHOLE,
     "state": _STATE,
@@ -55,6 +60,8 @@ _FIGURES: dict[str, Rule] = {
     **dict.fromkeys(("with_memory_nj", "val_noise", "spikes_autosnn", "sops_by_rate", "seconds"), AMOUNT_OR_NULL),
     "test_accuracy": SHARE_OR_NULL,
     "val_accuracy": SHARE_OR_NULL,
+    **dict.fromkeys((f"val_{BALANCED}", f"test_{BALANCED}"), SHARE_OR_NULL),
+    "classes": _objects(_CLASS),
     "epochs": (or_null(is_whole), "null or a whole number >= 0"),
     "layers": _objects(_LAYER),
     "energy": OBJECT,

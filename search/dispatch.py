@@ -10,7 +10,9 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
+from search.memory import is_short
 from spaces.candidate import Candidate, Score
+from spaces.errors import LostError
 
 WORTH = 0.05  # seconds of work that a call should be worth, against the millisecond that it costs
 ENOUGH = 0.25  # seconds of work a call at most, so that results keep coming and little is lost with a worker
@@ -43,8 +45,9 @@ class _Stretch:
 class Dispatch:
     """One batch of candidates on its way, and their scores in order as they come back.
 
-    A call whose worker is lost is halved and sent again, till what is left is one candidate; one that was lost alone
-    more than ``retries`` times is failed.
+    A call whose worker is lost is halved and sent again, till what is left is one candidate. One that was lost alone
+    more than ``retries`` times is undecided, and so is one for which memory did not suffice: whether that is its fault
+    is for others to say, once all else is back and nothing runs beside it.
 
     Args:
         candidates: neighbours begin alike.
@@ -62,6 +65,7 @@ class Dispatch:
         self._losses = [0] * len(candidates)
         self._scores: list[Score | Exception | None] = [None] * len(candidates)
         self._told = 0  # scores that went back
+        self._undecided: dict[int, Exception] = {}
         self.unsent = len(candidates)
 
     @property
@@ -82,11 +86,40 @@ class Dispatch:
         call = self._out.pop(worker)
         if scores:
             self._pace.learn(seconds, len(scores))
-        for index, score in zip(call, [*scores, error] if error else scores, strict=error is None):
+        short = error is not None and is_short(error)
+        for index, score in zip(call, [*scores, error] if error and not short else scores, strict=error is None):
             self._scores[index] = score
+        if short:
+            at = call.start + len(scores)
+            self._undecided[at] = error
+            if rest := range(at + 1, call.stop):
+                self._suspects.append(rest)
+                self.unsent += len(rest)
 
-    def lost(self, worker: Hashable, reason: str, fidelity: str) -> None:
-        """A worker is gone, with what it had taken, if it had: who it was is known, its stretch is anyone's."""
+    @property
+    def undecided(self) -> tuple[int, Candidate, Exception] | None:
+        """The first candidate that is undecided, its place and what befell it, once all else is back."""
+        if self._out or self._suspects or self._stretches or not self._undecided:
+            return None
+        index = min(self._undecided)
+        return index, self._candidates[index], self._undecided[index]
+
+    def decide(self, index: int, score: Score | Exception) -> None:
+        """What came of an undecided candidate."""
+        del self._undecided[index]
+        self._scores[index] = score
+
+    @property
+    def proven(self) -> list[Candidate]:
+        """Candidates of the batch that were scored."""
+        scored = zip(self._candidates, self._scores, strict=True)
+        return [candidate for candidate, score in scored if isinstance(score, Score) and score.state == "ok"]
+
+    def lost(self, worker: Hashable, reason: str, fidelity: str, *, slow: bool = False) -> None:
+        """A worker is gone, with what it had taken, if it had: who it was is known, its stretch is anyone's.
+
+        One that was too ``slow`` was ended for its candidate, which is failed once there are no retries left.
+        """
         for stretch in self._stretches:
             if stretch.owner == worker:
                 stretch.owner = None
@@ -101,8 +134,11 @@ class Dispatch:
                 self._suspects.append(call)
             else:
                 times = "once" if self._losses[index] == 1 else f"{self._losses[index]} times"
-                self._scores[index] = Score(state="failed", fidelity=fidelity, error=f"{reason}, {times}")
                 self.unsent -= 1
+                if slow:
+                    self._scores[index] = Score(state="failed", fidelity=fidelity, error=f"{reason}, {times}")
+                else:
+                    self._undecided[index] = LostError(f"{reason}, {times}")
 
     def ready(self) -> Iterator[Score]:
         """The scores that are next in order and have come back, each once; raises the error whose turn it is."""

@@ -18,7 +18,7 @@ from evaluators.pruning.masks import detach
 from evaluators.pruning.rules import Rule, begin_gradual
 from evaluators.scores import SILENT, by_class, failure, score_of
 from evaluators.setting import Setting
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT, PRUNING, build_alone, set_initial
+from evaluators.supernet import PRUNING, build_alone, set_initial
 from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import Workers, in_parts
 from results.folder import RunFolder
@@ -26,9 +26,11 @@ from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
 from results.stored import read_drawing, read_metrics
 from search.goal import Goal
+from search.memory import fitting, is_open
 from spaces.candidate import ACCURACIES, COUNT_LIKE, Candidate, Score
 from spaces.checksums import write_json
 from spaces.errors import DamageError, DamageWarning
+from spaces.faults import is_candidates
 from spaces.seeds import derive, torch_generator
 from spaces.sparsity import asked_sparsity
 from spaces.weights import inherit
@@ -169,7 +171,11 @@ def carried_here(training: Training) -> Carry:
     """Trains one after the other, in this process. What is no fault of a finalist's is raised."""
 
     def carry(finalists: Sequence[Finalist], until: int) -> Iterator[Score]:
-        return (_trained(finalist, training, until) for finalist in finalists)
+        def carried(finalist: Finalist) -> Score:
+            others = [one for one in finalists if one is not finalist]
+            return fitting(lambda one: _trained(one, training, until), finalist, others, fidelity="trained")
+
+        return (carried(finalist) for finalist in finalists)
 
     return carry
 
@@ -177,9 +183,9 @@ def carried_here(training: Training) -> Carry:
 def _trained(finalist: Finalist, training: Training, until: int) -> Score:
     try:
         return train(finalist, training, until=until).score
-    except NOT_THE_CANDIDATES_FAULT:
-        raise
     except Exception as error:
+        if not is_candidates(error):
+            raise
         return failure(error, fidelity="trained", seconds=finalist.seconds)
 
 
@@ -190,15 +196,15 @@ def checkpoint_of(finalist: Finalist, training: Training) -> Place:
 
 
 def recorded(finalist: Finalist, ledger: Ledger) -> Outcome | None:
-    """What the ledger holds of a finalist's training, if it has ended."""
+    """What the ledger holds of a finalist's training, the last of several tries, if it has ended."""
     candidate = finalist.outcome.candidate
-    return next((o for o in ledger.outcomes if o.batch < 0 and o.candidate == candidate), None)
+    return next((o for o in reversed(ledger.outcomes) if o.batch < 0 and o.candidate == candidate), None)
 
 
 def record(finalist: Finalist, training: Training, ledger: Ledger, score: Score) -> Outcome:
-    """Has the ledger hold what came of a finalist, once, and drops the checkpoint."""
+    """Has the ledger hold what came of a finalist, once, and drops the checkpoint; see ``is_open`` for other tries."""
     outcome = recorded(finalist, ledger)
-    if outcome is None:
+    if outcome is None or (is_open(outcome.score) and not is_open(score)):
         outcome = Outcome(number=len(ledger.outcomes), batch=-1, candidate=finalist.outcome.candidate, score=score)
         ledger.append(outcome)
     drop(checkpoint_of(finalist, training))
@@ -211,23 +217,25 @@ def train_finalist(
     ledger: Ledger,
     *,
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    others: Sequence[Finalist] = (),
 ) -> Outcome:
     """Trains one finalist to the end, reads the test split once, stores it under ``finalists/N`` and in the ledger.
 
     One that is recorded and stored already is returned as it is; one whose files are gone or damaged is made anew; one
     whose training was cut off goes on at its last epoch. A finalist that raises is a failed outcome; what is no
-    fault of its own, such as a full disk, is raised.
+    fault of its own, such as a full disk, is raised. So is that memory ran short, unless one of ``others`` fits.
     """
     known = recorded(finalist, ledger)
+    known = None if known is None or is_open(known.score) else known
     never_stored = known is not None and (known.score.state == "failed" or known.score.error == SILENT)
     if known is not None and (never_stored or is_stored(training.folder, finalist.outcome.number)):
         return record(finalist, training, ledger, known.score)
     start = time.perf_counter()
     try:
-        score = finish(finalist, training, on_step=on_step)
-    except NOT_THE_CANDIDATES_FAULT:
-        raise
+        score = fitting(lambda one: finish(one, training, on_step=on_step), finalist, others, fidelity="trained")
     except Exception as error:
+        if not is_candidates(error):
+            raise
         score = failure(error, fidelity="trained", seconds=time.perf_counter() - start)
     return record(finalist, training, ledger, score)
 

@@ -29,6 +29,7 @@ from search.finalists import Carry, Training, carried_here, pick, recorded, trai
 from search.goal import Goal, make_goal
 from search.halving import forget, halve
 from search.loop import in_process
+from search.memory import freeing, is_open
 from search.progress import Stage
 from search.racing import Rivals, rivals_of
 from search.run import Job, search_stage
@@ -256,7 +257,7 @@ def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, 
     def score(candidate: Candidate, rivals: Rivals | None) -> Score:
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
 
-    search_stage(job, folder, ledger, stage, in_process(score, brief))
+    search_stage(job, folder, ledger, stage, in_process(freeing(score, cache.clear), brief))
 
 
 def worker_device(device: str, gpus: float) -> str:
@@ -277,12 +278,13 @@ def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage)
         left = halve(chosen, training, ledger, config.finalists, stage, carry)
         if carry is not None:
             tell = stage("finalists", "trained")
-            waiting = [one for one in left if recorded(one, ledger) is None]
+            waiting = [one for one in left if (known := recorded(one, ledger)) is None or is_open(known.score)]
             for done, _ in enumerate(carry(waiting, training.plan.epochs)):
                 tell(done + 1, len(waiting))
     for finalist in left:
         tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
-        train_finalist(finalist, training, ledger, on_step=tell)
+        others = [one for one in left if one is not finalist]
+        train_finalist(finalist, training, ledger, on_step=tell, others=others)
     forget(training.folder)
 
 

@@ -8,10 +8,11 @@ from evaluators.ladder import cost, price
 from results.front import spread
 from results.ledger import Ledger, Outcome
 from search.goal import Goal
+from search.memory import fitting, is_open, is_short, proven, repeats, settled
 from search.rungs import affordable, rungs_passed
 from search.samplers import Sampler
 from spaces.candidate import COUNT_LIKE, Candidate, Score
-from spaces.errors import LedgerError
+from spaces.errors import LedgerError, SpaceError
 from spaces.seeds import derive
 from spaces.space import Space
 
@@ -35,12 +36,28 @@ class Budget:
     batch: int = 20
 
 
-def in_process(score: Callable[[Candidate, Any], Score], brief: Brief = lambda history: None) -> Runner:
-    """The runner that scores here, one candidate after the other; ``brief`` gives what a score needs of the history."""
+def in_process(
+    score: Callable[[Candidate, Any], Score],
+    brief: Brief = lambda history: None,
+    *,
+    fidelity: str = "supernet",
+) -> Runner:
+    """The runner that scores here, one candidate after the other.
+
+    Args:
+        score: of a candidate.
+        brief: gives what a score needs of the history.
+        fidelity: of a candidate that memory does not suffice for, see ``fitting``.
+    """
 
     def run(candidates: Sequence[Candidate], history: Sequence[Outcome]) -> Iterator[Score]:
-        told = brief(history)
-        return (score(candidate, told) for candidate in candidates)
+        told, known = brief(history), proven(history)
+
+        def scored(candidate: Candidate) -> Score:
+            others = known or [other for other in candidates if other != candidate]
+            return fitting(lambda one: score(one, told), candidate, others, fidelity=fidelity)
+
+        return (scored(candidate) for candidate in candidates)
 
     return run
 
@@ -55,6 +72,7 @@ def search(
     budget: Budget,
     seed: int,
     earlier: Sequence[Outcome] = (),
+    again: Callable[[Outcome], Score] | None = None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> str:
     """Runs, or goes on with, a search until its budget is spent or its space exhausted; returns why it ended.
@@ -69,13 +87,18 @@ def search(
         runner: carries candidates to where they are scored, and brings the scores back in order.
         budget: when to stop.
         earlier: results of another search of the same space, for a warm start; see :func:`ask`.
+        again: scores a candidate, once more, that memory did not suffice for when its outcome was recorded; by
+            default the runner does. That is done for all of these at the end of the first batch, before the next.
         on_outcome: told of each new outcome.
 
     Raises:
         LedgerError: the ledger's outcomes are not those this search would have asked for.
     """
+    _check(space, ledger)
     earlier = [Outcome(number, 0, o.candidate, goal.judge(o.score)) for number, o in enumerate(earlier)]
     searched = [outcome for outcome in ledger.outcomes if outcome.batch >= 0]
+    waiting, tries = [outcome for outcome in settled(searched) if is_open(outcome.score)], repeats(searched)
+    again = again or (lambda outcome: next(runner([outcome.candidate], searched)))
     batch = searched[-1].batch if searched else 0
     seconds = sum(outcome.score.seconds for outcome in searched)
     begun = sum(outcome.batch == batch for outcome in searched)
@@ -83,12 +106,14 @@ def search(
     paid, counted = 0.0, 0
     while True:
         whole = len(searched) - begun
-        history, done = searched[:whole], searched[whole:]
-        paid, counted = paid + sum(cost(outcome.score) for outcome in searched[counted:whole]), whole
+        history, done = searched[:whole], [outcome for outcome in searched[whole:] if outcome.number not in tries]
+        paid += sum(cost(outcome.score) for outcome in searched[counted:whole] if outcome.number not in tries)
+        counted = whole
         left = budget.candidates - paid
         asked = []
         if n := min(budget.batch, int(left / least + 1e-9)):
-            asked = ask(space, sampler, earlier, history, n, seed=derive(seed, "sampler", batch), goal=goal)
+            known = settled(history)
+            asked = ask(space, sampler, earlier, known, n, seed=derive(seed, "sampler", batch), goal=goal)
         within = affordable(asked, left, rungs_passed(history), goal.ladder) if goal.ladder else asked
         if not n or (asked and not within):
             return f"{len(searched)} candidates scored, as asked" if not goal.ladder else _ladder_end(searched, paid)
@@ -111,7 +136,36 @@ def search(
             searched.append(ledger.outcomes[-1])
             seconds += result.seconds
             on_outcome(searched[-1])
-        batch, begun = batch + 1, 0
+        for outcome in waiting:
+            if (result := _tried(again, outcome)) is not None:
+                score = goal.judge(result)
+                ledger.append(Outcome(len(ledger.outcomes), batch, outcome.candidate, score))
+                searched.append(ledger.outcomes[-1])
+                tries.add(searched[-1].number)
+        batch, begun, waiting = batch + 1, 0, []
+
+
+def _check(space: Space, ledger: Ledger) -> None:
+    """Raises LedgerError unless all candidates of a ledger are of the space."""
+    for outcome in ledger.outcomes:
+        try:
+            space.check(outcome.candidate)
+        except SpaceError as error:
+            raise LedgerError(
+                f"ledger {str(ledger.path)!r} line {outcome.number + 1} was edited, or is of another space ({error}): "
+                "restore it, or start a new run with another --out"
+            ) from error
+
+
+def _tried(again: Callable[[Outcome], Score], outcome: Outcome) -> Score | None:
+    """What came of another try; None where memory does not suffice still."""
+    try:
+        score = again(outcome)
+    except Exception as error:
+        if is_short(error):
+            return None
+        raise
+    return None if is_open(score) else score
 
 
 def _ladder_end(searched: Sequence[Outcome], paid: float) -> str:

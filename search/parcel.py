@@ -21,6 +21,7 @@ from evaluators.supernet import new_supernet, score_from_supernet
 from evaluators.tasks.task import Split, Task
 from search.config import Config
 from search.job import config_space, make_setting
+from search.memory import freeing
 from search.racing import Rivals
 from spaces.candidate import Candidate, Score
 from spaces.find import file_of, is_file
@@ -82,7 +83,7 @@ def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
     def score(candidate: Candidate, rivals: Rivals | None) -> Score:
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
 
-    return score
+    return freeing(score, cache.clear)
 
 
 def _arrays(split: Split) -> tuple[np.ndarray, np.ndarray]:

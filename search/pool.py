@@ -15,8 +15,10 @@ from typing import Any
 from search.cluster import Cluster, difference, facts_of_process, node_resources, room
 from search.dispatch import ENOUGH, Dispatch, Pace
 from search.loop import Brief, Runner
+from search.memory import AGAIN, fitting
 from spaces.candidate import Candidate, Score
-from spaces.errors import ClusterError
+from spaces.errors import ClusterError, LostError
+from spaces.faults import ADVICE, MEMORY, machine_fault
 
 LOOK = 1.0  # seconds between looks at the cluster: what has come, what has gone, who takes too long
 WINDOW = 30.0  # seconds over which throughput is a mean
@@ -57,6 +59,7 @@ class Pool:
     queued: int = 0
     false_starts: int = 0
     looked: float = -LOOK
+    known: Candidate | None = None  # the last that was scored
     came: deque[float] = field(default_factory=deque)
 
     def run(self, candidates: Sequence[Candidate], told: Any) -> Iterator[Score]:  # noqa: ANN401
@@ -66,22 +69,71 @@ class Pool:
             ClusterError: no worker can be started, again and again.
             Exception: what a score raised, which is no candidate's fault.
         """
-        timeout = self.cluster.candidate_timeout
-        longest = ENOUGH if timeout is None else timeout / 4
-        batch = Dispatch(candidates, pace=self.pace, retries=self.cluster.retries, longest=longest)
+        batch = self._dispatch(candidates, self.cluster.retries)
         while not batch.finished:
-            self._look(len(candidates))
-            for worker in self.workers:
-                if worker.started and worker.call is None and (asked := batch.take(worker, len(self.workers))):
-                    self._ask(worker, worker.actor.score.remote(asked, told), batch)
-            self.queued = batch.unsent
-            for score in batch.ready():
+            for score in self._step(batch, told, len(candidates)):
                 self.failed += score.state == "failed"
                 self.came.append(time.monotonic())
                 yield score
-            if not batch.finished:
-                for worker in self._answered():
-                    self._hear(worker, batch)
+            while found := batch.undecided:
+                index, candidate, fault = found
+                batch.decide(index, self._decided(candidate, fault, batch.proven[-1:], told))
+            self.known = (batch.proven or [self.known])[-1]
+
+    def _dispatch(self, candidates: Sequence[Candidate], retries: int) -> Dispatch:
+        timeout = self.cluster.candidate_timeout
+        longest = ENOUGH if timeout is None else timeout / 4
+        return Dispatch(candidates, pace=self.pace, retries=retries, longest=longest)
+
+    def _step(self, batch: Dispatch, told: Any, useful: int) -> Iterator[Score]:  # noqa: ANN401
+        """Gives out what there is to do, and the scores that are ready; then waits for an answer."""
+        self._look(useful)
+        for worker in self.workers:
+            if worker.started and worker.call is None and (asked := batch.take(worker, len(self.workers))):
+                self._ask(worker, worker.actor.score.remote(asked, told), batch)
+        self.queued = batch.unsent
+        yield from batch.ready()
+        if not batch.finished and batch.undecided is None:
+            for worker in self._answered():
+                self._hear(worker, batch)
+
+    def _decided(
+        self,
+        candidate: Candidate,
+        fault: Exception,
+        proven: Sequence[Candidate],
+        told: Any,  # noqa: ANN401
+    ) -> Score | Exception:
+        """The score of a candidate that memory did not suffice for, or whose workers died, while nothing else runs.
+
+        It is failed if it is the only one; an error where another one, which was scored before, fares no better.
+        """
+        others = [*proven, *([self.known] if self.known is not None and not proven else [])]
+        try:
+            return fitting(lambda one: self._alone(one, told), candidate, others, fidelity=self.fidelity)
+        except LostError as error:
+            if not any(self._lives(other, told) for other in others):
+                return ClusterError(f"{error}, whatever it scores: {ADVICE[MEMORY]} or mend its node, then resume")
+            said = f"{fault}, and once more while nothing else ran, where others do not{AGAIN}"
+            return Score(state="failed", fidelity=self.fidelity, error=said)
+        except Exception as error:  # its turn to be raised comes after the scores before it
+            return error
+
+    def _lives(self, other: Candidate, told: Any) -> bool:  # noqa: ANN401
+        try:
+            self._alone(other, told)
+        except LostError:
+            return False
+        return True
+
+    def _alone(self, candidate: Candidate, told: Any) -> Score:  # noqa: ANN401
+        """The score of a candidate while nothing else is computed; raises what befell it, or its workers."""
+        batch = self._dispatch([candidate], 0)
+        while True:
+            for score in self._step(batch, told, 1):
+                return score
+            if batch.undecided:
+                raise batch.undecided[2]
 
     def status(self) -> str:
         """For people: workers, throughput, queue, failures."""
@@ -155,6 +207,7 @@ class Pool:
             if mine:
                 raise (error.cause or error) from None
         except ray.exceptions.RayError as error:
+            slow = isinstance(error, ray.exceptions.GetTimeoutError)
             reason = _reason(error, self.cluster.candidate_timeout)
             self._end(worker)
             if not worker.started:
@@ -163,7 +216,7 @@ class Pool:
             self.lost += 1
             self.looked = -LOOK  # another one, at once
             if mine:
-                batch.lost(worker, reason, self.fidelity)
+                batch.lost(worker, reason, self.fidelity, slow=slow)
             return
         else:
             if worker.started and mine:
@@ -256,6 +309,8 @@ def _reason(error: BaseException, timeout: float | None) -> str:
 
     if isinstance(error, ray.exceptions.GetTimeoutError):
         return f"no score within {timeout:g} seconds (--candidate-timeout)"
+    if machine_fault(error) == MEMORY:
+        return f"{MEMORY} on the worker's node, which ended it"
     if "creation task" in (text := str(error)):
         return text.strip().splitlines()[-1][-300:]
     return "the worker died"

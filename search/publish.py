@@ -20,6 +20,7 @@ from search.samplers.standing import misses
 from spaces.errors import OptionError, RunError
 from spaces.files import reason
 from spaces.paths import user_path
+from spaces.space import holds
 from spaces.temporary import sweep
 from spaces.terminal import text_name
 
@@ -76,6 +77,13 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
         began = datetime.fromisoformat(_part(folder, "created"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _edited(folder, f"{type(error).__name__}: {reason(error)}") from error
+    for outcome in outcomes:
+        filling = outcome.candidate
+        if set(filling) != set(distributions) or not all(holds(distributions[name], filling[name]) for name in filling):
+            raise RunError(
+                f"ledger {str(folder.ledger)!r} line {outcome.number + 1} holds a candidate {filling.key[:200]} that "
+                "is not of the space in config.json: one of them was edited; restore it, or start a new run"
+            )
     bounded = [name for text in config.constraints for sign in ("<=", ">=") if (name := text.rpartition(sign)[0])]
     constraints = parse_constraints(config.constraints, bounded)
     goal = Goal(objectives=tuple(_part(folder, "match", "objectives")), constraints=constraints)

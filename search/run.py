@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -24,14 +25,17 @@ from results.ledger import Ledger, Outcome, read
 from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
 from search.goal import Goal
 from search.loop import Budget, Runner, search
+from search.memory import repeats
 from search.needs import check_effect, check_recordings
 from search.progress import Stage, stages
 from search.publish import export, publish, study_of
 from search.samplers import SAMPLERS, Sampler
 from search.samplers.auto import AUTO, choose
 from spaces import lookup
+from spaces.candidate import Score
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError, RunError, SearchError, unknown
+from spaces.faults import machine_fault, told
 from spaces.find import file_of, is_file, own_code
 from spaces.paths import user_path
 from spaces.space import Space
@@ -192,6 +196,20 @@ def describe(job: Job) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def machine(folder: RunFolder) -> Iterator[None]:
+    """Within, a fault of the machine is raised as a RunError that says how to go on with the run."""
+    try:
+        yield
+    except SearchError:
+        raise
+    except Exception as error:
+        if not (fault := machine_fault(error)):
+            raise
+        go_on = f"go on with `launch.py resume {shlex.quote(str(folder.path))}`"
+        raise RunError(f"{told(error, fault, go_on)}; all so far is kept") from error
+
+
 def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -> RunFolder:
     earlier = to_lines(job.earlier)
     with claimed(path, config=described, warm_start=earlier, defaults=to_json(Config())) as folder:
@@ -206,10 +224,10 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
             for remark in job.provenance.get("remarks", ()):
                 console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
             try:
-                with own_code(job.config.space):
+                with own_code(job.config.space), machine(folder):
                     job.work(job, folder, ledger, stage)
             except (KeyboardInterrupt, SearchError):
-                with suppress(SearchError):  # what there is can be read; a second error would hide the first
+                with suppress(Exception):  # what there is can be read; a second error would hide the first
                     publish(folder, ledger.outcomes)
                 raise
             publish(folder, ledger.outcomes)
@@ -227,16 +245,18 @@ def search_stage(
     status: Callable[[], str] = str,
     *,
     sampler: Sampler | None = None,
+    again: Callable[[Outcome], Score] | None = None,
 ) -> str:
     """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
 
-    The sampler is the configuration's, unless another is given. At the end it is kept how well a surrogate predicts
-    what was found.
+    The sampler is the configuration's, unless another is given; ``again`` is as of ``search``. At the end it is kept
+    how well a surrogate predicts what was found.
     """
     config = job.config
     total = min(config.candidates, int(min(job.space.size, 2**62)))
     tell = stage("search", "candidates", status)
-    paid = sum(cost(outcome.score) for outcome in ledger.outcomes if outcome.batch >= 0)
+    tries = repeats(ledger.outcomes)
+    paid = sum(cost(one.score) for one in ledger.outcomes if one.batch >= 0 and one.number not in tries)
     tell(int(paid), total)
 
     def on_outcome(outcome: Outcome) -> None:
@@ -253,6 +273,7 @@ def search_stage(
         budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
         seed=config.seed,
         earlier=job.earlier,
+        again=again,
         on_outcome=on_outcome,
     )
     from search.predictor import keep_predicted  # torch, which a search in a table may do without till here

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from results.reasons import why_none
 from results.report.gather import Gathered, gather
 from results.report.words import THIN, cards, figure, short, volume
 from results.tickets import read_tickets
+from search.memory import is_open, settled
 from spaces import SPACES
 from spaces.candidate import BALANCED, Value
 from spaces.find import make_space, own_code
@@ -24,7 +26,7 @@ from spaces.spec import TaskSpec
 def summary(folder: RunFolder) -> str:
     """A finished run in a few lines: what was scored, each finalist, where the report is."""
     outcomes, _ = read(folder.ledger)
-    searched = [outcome.score for outcome in outcomes if outcome.batch >= 0]
+    searched = [outcome.score for outcome in settled([one for one in outcomes if one.batch >= 0])]
     counts = {
         state: sum(score.state == state for score in searched) for state in ("ok", "pruned", "infeasible", "failed")
     }
@@ -47,9 +49,15 @@ def summary(folder: RunFolder) -> str:
     homes = [folder.finalist(one.number) / "tickets" / row["name"] for one in run.finalists for row in one.tickets]
     lines += ticket_lines(folder, homes)
     lines += [] if run.finalists else _front(run)
+    if large := sum(is_open(score) for score in searched):
+        lines.append(
+            f"{large} of these may have failed for the machine, not for what they are: `launch.py resume "
+            f"{shlex.quote(str(folder.path))}` tries them again"
+        )
     stopped = [o for o in outcomes if o.batch < 0 and o.score.state == "pruned"]
     lines += [f"{len(stopped)} more stopped early in their training"] if stopped else []
-    failed = [o for o in outcomes if o.batch < 0 and o.score.state not in ("ok", "pruned")]
+    trained = settled([outcome for outcome in outcomes if outcome.batch < 0])
+    failed = [o for o in trained if o.score.state not in ("ok", "pruned")]
     lines += [f"finalist with {o.candidate.key} {o.score.state}: {o.score.error}" for o in failed]
     lines.append(f"report: {folder.report}")
     return "\n".join(lines)

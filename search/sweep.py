@@ -36,6 +36,7 @@ from search.goal import Goal
 from search.halving import standing, thin
 from search.job import carried, held, make_training, prepare_setting, provenance_of, trained_supernet
 from search.loop import Runner
+from search.memory import fitting
 from search.progress import Stage
 from search.run import Job, search_stage
 from search.samplers import SAMPLERS, Sampler
@@ -71,7 +72,8 @@ def prepare(config: Config) -> Job:
             with carried(training, config) as carry:
                 now = Now()
                 runner = trainer(training, ledger, carry, now.stage, look, stops=config.racing, proxy=config.proxy)
-                search_stage(job, folder, ledger, stage, runner, now.status, sampler=sampler)
+                again = trained_again(carry, config.train_epochs)
+                search_stage(job, folder, ledger, stage, runner, now.status, sampler=sampler, again=again)
             _keep_finalists(training, ledger, config, stage)
 
     provenance = provenance_of(setting.task, config, goal)
@@ -183,12 +185,25 @@ def within_bounds(
     return left
 
 
+def trained_again(carry: Carry, epochs: int) -> Callable[[Outcome], Score]:
+    """Trains a candidate that memory did not suffice for once more, to the end, whatever rungs say of others."""
+
+    def again(outcome: Outcome) -> Score:
+        one = Finalist(outcome=Outcome(outcome.number, 0, outcome.candidate, UNKNOWN), picked_as="")
+        return next(carry([one], epochs))
+
+    return again
+
+
 def _looked_at(pool: Sequence[Finalist], look: Look, stage: Stage) -> dict[int, Outcome]:
     """What each of a pool shows before it is trained, by number."""
     tell, seen = stage(f"{len(pool)} untrained", "candidates"), {}
+    candidates = [one.outcome.candidate for one in pool]
     for one in pool:
         tell(len(seen), len(pool))
-        seen[one.outcome.number] = replace(one.outcome, score=look(one.outcome.candidate))
+        others = [candidate for candidate in candidates if candidate != one.outcome.candidate]
+        score = fitting(look, one.outcome.candidate, others, fidelity="proxy")
+        seen[one.outcome.number] = replace(one.outcome, score=score)
     return seen
 
 

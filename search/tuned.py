@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -24,12 +25,13 @@ from ray.tune.search import Searcher
 
 from evaluators.checkpoint import read_checkpoint
 from evaluators.scores import failure
-from evaluators.supernet import NOT_THE_CANDIDATES_FAULT
 from search.cluster import Cluster
 from search.finalists import Carry, Finalist, Training, checkpoint_of, train
+from search.memory import AGAIN, fitting, is_open, is_short
 from search.storage import check_shared
 from spaces.candidate import ACCURACIES, Score
 from spaces.errors import ClusterError, RunError
+from spaces.faults import is_candidates
 from spaces.temporary import temporary_folder
 from spaces.terminal import text_name
 
@@ -81,9 +83,9 @@ class Trial(tune.Trainable):
             trained = train(finalist, self.training, until=self.epoch)
             score, loss = trained.score, trained.curve[-1].loss
             self.finalist = replace(finalist, seconds=score.seconds)
-        except NOT_THE_CANDIDATES_FAULT as fault:
-            return {"done": True, "fault": fault}
         except Exception as error:
+            if not is_candidates(error):
+                return {"done": True, "fault": error}
             seconds = finalist.seconds + time.perf_counter() - start
             return {"done": True, "score": failure(error, fidelity="trained", seconds=seconds)}
         told = {name: score.figure(name) for name in (*ACCURACIES, "spikes", "energy_nj")} | {"loss": loss}
@@ -129,7 +131,7 @@ class Desk(Searcher):
             if task.lost <= self.retries:
                 self.asked.put(task)
                 return
-            lost = f"its worker was lost {task.lost} times"
+            lost = f"its worker was lost {task.lost} times{AGAIN}"
             task.score, task.fault = Score(state="failed", fidelity="trained", error=lost), None
         task.ended.set()
 
@@ -202,6 +204,20 @@ def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
     quiet.setLevel(logging.CRITICAL)  # a worker that is lost is told of by what comes of its trial
     thread = Thread(target=work, args=(f"spikefront-{os.getpid()}-{time.time_ns()}",), daemon=True)
 
+    def ended(task: Task) -> Task:
+        while not task.ended.wait(OFTEN):
+            if not thread.is_alive():
+                reason = " ".join(str(died[0] if died else "no reason given").split())[:300]
+                raise ClusterError(f"Ray Tune has ended before its trials ({reason}): mend it, then resume")
+        return task
+
+    def alone(finalist: Finalist, until: int) -> Score:
+        task = Task(finalist=finalist, until=until)
+        asked.put(task)
+        if (fault := ended(task).fault) is not None:
+            raise fault
+        return task.score
+
     def carry(finalists: Sequence[Finalist], until: int) -> Iterator[Score]:
         tasks = [Task(finalist=finalist, until=until) for finalist in finalists]
         for task in tasks:
@@ -209,13 +225,14 @@ def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
         if not thread.is_alive():
             thread.start()
         for task in tasks:
-            while not task.ended.wait(OFTEN):
-                if not thread.is_alive():
-                    reason = " ".join(str(died[0] if died else "no reason given").split())[:300]
-                    raise ClusterError(f"Ray Tune has ended before its trials ({reason}): mend it, then resume")
-            if task.fault is not None:
-                raise task.fault
-            yield task.score
+            fault, score = ended(task).fault, task.score
+            if fault is not None and is_short(fault):
+                others = [one.finalist for one in map(ended, tasks) if one.fault is None and not is_open(one.score)]
+                attempt = partial(alone, until=until)
+                score, fault = fitting(attempt, task.finalist, others, fidelity="trained"), None
+            if fault is not None:
+                raise fault
+            yield score
 
     with temporary_folder() as home:  # of what Tune keeps, which nobody reads
         try:

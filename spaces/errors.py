@@ -50,6 +50,10 @@ class ClusterError(SearchError):
     """Workers cannot be had as asked: no cluster, another token, too few resources, other versions."""
 
 
+class LostError(ClusterError):
+    """The workers that computed something died, whoever it was: of memory that ran short, or of what they computed."""
+
+
 class DamageWarning(UserWarning):
     """A file of a run is damaged, and what it held is made anew. The command line prints it as a note."""
 

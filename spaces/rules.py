@@ -17,8 +17,8 @@ def finite(value: object) -> bool:
 
 
 def is_whole(value: object) -> bool:
-    """Whether a value is a whole number >= 0."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    """Whether a value is a whole number >= 0 that arithmetic can be done with."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**300
 
 
 def is_amount(value: object) -> bool:

@@ -192,7 +192,7 @@ class Space:
                     f"candidate leaves blank {name!r} of space {self.name!r} empty; {_domain(distribution)}"
                 )
             value = candidate[name]
-            if not _holds(distribution, value):
+            if not holds(distribution, value):
                 raise SpaceError(f"blank {name!r} of space {self.name!r} cannot be {value!r}; {_domain(distribution)}")
 
 
@@ -236,7 +236,8 @@ def _levels(distribution: BaseDistribution) -> float:
     return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
-def _holds(distribution: BaseDistribution, value: object) -> bool:
+def holds(distribution: BaseDistribution, value: object) -> bool:
+    """Whether a value, of the same type too, is one of a distribution's."""
     if isinstance(distribution, CategoricalDistribution):
         return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
     if isinstance(value, bool):

@@ -28,10 +28,12 @@ def write_report(folder: RunFolder) -> Path:
         RunError: the configuration or a finalist's file is damaged, or the page cannot be written.
         LedgerError: the ledger holds a corrupt line.
     """
+    from jinja2 import TemplateError
+
     run = gather(folder)
     try:
         page = render(run)
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, TemplateError) as error:
         raise RunError(
             f"the files of run {str(folder.path)!r} hold what no run writes ({typed_line(error)}): "
             f"remove the damaged folder in {str(folder.finalists)!r} and resume the run to make it anew"

@@ -33,6 +33,11 @@ def walk(n, *, workers, rng, killers=(), lose=0.0, retries=2, seconds=0.01):
                 idle.remove(worker)
                 busy[worker] = call
                 calls.append(len(call))
+        if found := batch.undecided:
+            assert not busy, "whose fault it is, is asked only once nothing else runs"
+            batch.decide(found[0], Score(state="failed", fidelity="supernet", error=str(found[2])))
+            told += batch.ready()
+            continue
         assert busy, "nobody has anything to do, and not all is done"
         worker = rng.choice(list(busy))
         call = busy.pop(worker)

@@ -15,6 +15,7 @@ import pytest
 
 from results.ledger import Outcome
 from search.loop import in_process
+from search.memory import is_open
 from spaces.candidate import Candidate, Score
 from spaces.errors import RunError
 
@@ -42,6 +43,8 @@ def loader():
                     return Score(state="failed", fidelity="supernet", error="made to fail")
                 case "full disk":
                     raise RunError("no space left")
+                case "large":
+                    raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
                 case "bug":
                     raise ZeroDivisionError("made to break")
                 case "kills":
@@ -148,6 +151,12 @@ class TestEveryRunner:
         assert told == [3.0, 4.0, 5.0, 6.0, 7.0]  # those before it are not lost
         assert spikes(runner(numbered(4), [])) == [0.0, 1.0, 2.0, 3.0]
 
+    def test_one_for_which_alone_memory_does_not_suffice_is_failed_for_now(self, runner):
+        scores = list(runner(numbered(9, {0: "large", 4: "large"}), HISTORY))
+        assert [score.state for score in scores] == ["failed", "ok", "ok", "ok", "failed", "ok", "ok", "ok", "ok"]
+        assert [is_open(score) for score in scores] == [number in (0, 4) for number in range(9)]
+        assert "it alone needs more memory than there is" in scores[4].error
+
     def test_an_empty_batch_has_no_scores(self, runner):
         assert list(runner([], HISTORY)) == []
         assert len(list(runner(numbered(1), []))) == 1
@@ -179,7 +188,8 @@ def test_who_kills_its_worker_each_time_is_failed_and_all_others_are_scored(ray_
     with by_ray(tmp_path, retries=1) as (run, _):
         scores = list(run(numbered(10, {4: "kills"}), []))
     assert [score.state for score in scores] == ["ok"] * 4 + ["failed"] + ["ok"] * 5
-    assert scores[4].error == "the worker died, 2 times"
+    assert scores[4].error.startswith("the worker died, 2 times, and once more while nothing else ran")
+    assert is_open(scores[4])
     assert scores[4].fidelity == "supernet"
 
 

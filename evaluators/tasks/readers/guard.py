@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from spaces.errors import TaskError, typed_line
+from spaces.faults import ADVICE, OTHER, PACKAGES, machine_fault
 
 MAX_SIDE = 512  # pixels; the networks searched here are for small images
 COPIES = 3  # at most this many copies of the pixels live at once while a task is loaded
@@ -32,6 +33,11 @@ def reading(path: PurePath | str, expected: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = typed_line(error)
+        if (fault := machine_fault(error)) not in ("", OTHER, PACKAGES):
+            raise TaskError(
+                f"cannot read {str(path)!r}: {fault} ({reason}); {ADVICE[fault]}, or replace the file if it claims "
+                "to be larger than it is"
+            ) from error
         raise TaskError(f"cannot read {str(path)!r} as {expected}: {reason}; replace or remove the file") from error
 
 
