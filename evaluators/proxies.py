@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from evaluators.counting import counting, leading
 from evaluators.evaluation import CALIBRATION_BATCH, Answers, calibration_batches, renewing_statistics
 from evaluators.few_shot import supernet_of
-from evaluators.pruning.masks import attach, one_shot
+from evaluators.pruning.masks import attach
+from evaluators.pruning.one_shot import one_shot
 from evaluators.scores import failure, score_of
 from evaluators.setting import Setting
 from evaluators.supernet import PRUNING, build_alone, set_initial

@@ -17,7 +17,8 @@ from evaluators.few_shot import FewShot, key_of, supernet_of
 from evaluators.paths import PATH_RULES, sound, within
 from evaluators.precision import autocast
 from evaluators.prefix import Key, PrefixCache, evaluate_from
-from evaluators.pruning.masks import Pruning, attach, one_shot
+from evaluators.pruning.masks import Pruning, attach
+from evaluators.pruning.one_shot import one_shot
 from evaluators.readings import Readings, measured, without_skips
 from evaluators.scores import failure, score_of
 from evaluators.setting import Recipe, Setting

@@ -34,15 +34,8 @@ from evaluators.pruning.making import (
     train_ticket,
     trained,
 )
-from evaluators.pruning.masks import (
-    WEIGHTS,
-    Masks,
-    attach,
-    check_sparsity,
-    distance,
-    masks_of,
-    one_shot,
-)
+from evaluators.pruning.masks import WEIGHTS, Masks, attach, check_sparsity, distance, masks_of
+from evaluators.pruning.one_shot import one_shot
 from evaluators.pruning.rules import (
     Rule,
     begin_bits,

@@ -14,17 +14,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from evaluators.pruning.masks import (
-    Masks,
-    Pruning,
-    attach,
-    check_sparsity,
-    hold,
-    masks_of,
-    one_shot,
-    owner,
-    prunable,
-)
+from evaluators.pruning.masks import Masks, Pruning, attach, check_sparsity, hold, masks_of, owner, prunable
+from evaluators.pruning.one_shot import one_shot
 from spaces.neurons.neuron import Neuron
 
 Rule = Callable[[int, int, torch.optim.Optimizer], None]

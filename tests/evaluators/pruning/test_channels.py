@@ -8,7 +8,8 @@ from torch import nn
 
 from evaluators.counting import counting
 from evaluators.pruning.channels import faded, shrink, trace
-from evaluators.pruning.masks import Pruning, attach, masks_of, one_shot
+from evaluators.pruning.masks import Pruning, attach, masks_of
+from evaluators.pruning.one_shot import one_shot
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.errors import OptionError, SpaceError

@@ -8,18 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from evaluators.pruning.masks import (
-    Pruning,
-    apportion,
-    attach,
-    distance,
-    erk,
-    kept_of,
-    masks_of,
-    one_shot,
-    prunable,
-    sparsity_of,
-)
+from evaluators.pruning.masks import Pruning, apportion, attach, distance, kept_of, masks_of, prunable, sparsity_of
+from evaluators.pruning.one_shot import erk, one_shot
 from spaces.errors import OptionError, SpaceError
 from spaces.layers import Conv, Linear, Norm
 from spaces.neurons.neuron import Neuron

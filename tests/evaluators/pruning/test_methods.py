@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from evaluators.checkpoint import own_tensors
 from evaluators.evaluation import calibration_batches, evaluate, recalibrate
 from evaluators.pruning.making import dense, renew, rewound, train_ticket
-from evaluators.pruning.masks import Pruning, attach, kept_of, masks_of, one_shot, prunable, sparsity_of
+from evaluators.pruning.masks import Pruning, attach, kept_of, masks_of, prunable, sparsity_of
 from evaluators.pruning.methods import METHODS, divergences, early_time_of, full_ladder, ladder
+from evaluators.pruning.one_shot import one_shot
 from evaluators.pruning.rules import (
     WEIGHT_BITS,
     holding,
