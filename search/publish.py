@@ -11,7 +11,7 @@ from optuna.distributions import json_to_distribution
 
 from results.folder import RunFolder, open_existing
 from results.ledger import Outcome, read
-from results.report import write_report
+from results.report.page import write_report
 from results.table import count_rows, write_tables
 from results.tickets import write_ticket_table
 from search.config import from_json

@@ -9,8 +9,8 @@ import pytest
 from results import reasons
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome
-from results.report import words, write_report
-from results.report.page import embed
+from results.report import words
+from results.report.page import embed, write_report
 from results.table import front_numbers
 from spaces.candidate import Candidate, Score
 from spaces.errors import LedgerError, RunError

@@ -12,7 +12,7 @@ from evaluators.supernet import score_from_supernet, train_supernet
 from evaluators.training import Plan
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome, read
-from results.report import write_report
+from results.report.page import write_report
 from search import finalists as finalists_module
 from search.finalists import Training, pick, train_finalist
 from search.goal import Goal

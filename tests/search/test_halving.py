@@ -20,7 +20,7 @@ from evaluators.training import Plan
 from results.folder import create_or_open
 from results.front import crowding
 from results.ledger import Ledger, Outcome, read
-from results.report import write_report
+from results.report.page import write_report
 from results.table import front_numbers
 from search import finalists as finalists_module
 from search import halving

@@ -16,7 +16,7 @@ import launch
 from results.folder import create_or_open
 from results.ledger import Outcome
 from results.predicted import Forecast, Predicted, read_predicted, write_predicted
-from results.report import write_report
+from results.report.page import write_report
 from results.trust import agreement
 from search.goal import Goal
 from search.predictor import FEWEST, MOST, cross_validate, deal, keep_predicted
