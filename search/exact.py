@@ -12,7 +12,8 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from evaluators.counting import counting
-from evaluators.pruning.masks import attach, kept_of, one_shot
+from evaluators.pruning.masks import attach, kept_of
+from evaluators.pruning.one_shot import one_shot
 from evaluators.setting import Setting
 from evaluators.supernet import PRUNING, build_alone, set_initial
 from evaluators.tasks.task import Split, batches
