@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -133,9 +134,14 @@ def _from_file(name: str) -> Callable[..., Space] | Space:
         check_regular(path)
     except OSError as error:
         raise OptionError(f"space file {str(path)!r}: {one_line(error)}: give --space FILE.py:NAME") from error
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name_of_module = f"space file {path.resolve()}"  # which no import statement can mean
+    spec = importlib.util.spec_from_file_location(name_of_module, path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[name_of_module] = module  # where dataclasses look up annotations that are texts
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name_of_module]  # what is in it travels to workers by value
     if not hasattr(module, attribute):
         public = [key for key, value in vars(module).items() if _is_made_here(value, module)]
         raise OptionError(f"--space {name}: {unknown(f'name in {str(path)!r}', attribute, public)}")

@@ -40,6 +40,16 @@ def test_a_space_itself_may_be_named(tmp_path):
     assert isinstance(make_space(f"{written(tmp_path, text)}:this")[0], Space)
 
 
+def test_a_space_file_may_hold_dataclasses_whose_annotations_are_texts(tmp_path):
+    text = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass, KW_ONLY\n"
+        + HEAD
+        + "@dataclass\nclass Sizes:\n    _: KW_ONLY\n    width: int = 4\n"
+        + "this = Space(name='this', about=str(Sizes(width=3)), blanks={}, timesteps=1, build=None)"
+    )
+    assert make_space(f"{written(tmp_path, text)}:this")[0].about == "Sizes(width=3)"
+
+
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [
