@@ -31,6 +31,7 @@ OPTIONS = {
         *["--out", "OUT", "--", *TINY, "--objectives", "accuracy,energy_nj", "--sampler", "random"],
         *["--candidates", "4", "--batch", "2", "--finalists", "2", "--finalist-epochs", "1", "DATA"],
     ],
+    "flips": ["--flips", "4"],
     "halves": ["--seeds", "1", "--candidates", "6", "--batch", "3", "--samplers", "dual,random", "--", *TINY, "DATA"],
     "neurons": ["--rounds", "1", "--pixels", "4", "--channels", "8", "--batch", "2", "--neurons", "plif", "--eager"],
     "proxies": [
