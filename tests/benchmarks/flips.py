@@ -154,7 +154,7 @@ def flipped(source: Path, home: Path, rng: random.Random, tables: dict, whole: d
     if status == 2 and len(errors) == 1 and named:
         if path.name != "ledger.jsonl":
             return kind, "refused", said
-        subprocess.run(["sh", "-c", said.split("`")[1]], check=True)
+        subprocess.run(["sh", "-c", re.search("keep them with `(.*)`, then", said)[1]], check=True)
         status, said = run(["resume", str(home)])
         if status == 0 and digest(home) == whole:
             return kind, "refused, mended as it says", said
