@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from search.config import Config
+from search.own_ray import loopback_only, own_ray, warn_of_listening
 from spaces.credentials import HIDDEN, without_credentials
 from spaces.errors import ClusterError, one_line
 
@@ -104,24 +105,37 @@ def connected(cluster: Cluster) -> Iterator[None]:
         check(cluster)
         yield
         return
+    with nullcontext({}) if cluster.address else own_ray() as own:
+        try:
+            _begin(cluster, own)
+            check(cluster)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _begin(cluster: Cluster, own: Mapping[str, Any]) -> None:
+    """Joins a cluster, or starts a Ray of this machine with the options ``own``."""
+    import ray
+
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    own = {"object_store_memory": cluster.object_store_mb * MEBIBYTE, "include_dashboard": False}
+    variables = {"PYTHONPATH": os.pathsep.join(paths)}
+    if own:
+        variables |= loopback_only()
+        own = {**own, "object_store_memory": cluster.object_store_mb * MEBIBYTE}
     try:
         ray.init(
             address=cluster.address or "local",
-            runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}},
+            runtime_env={"env_vars": variables},
             log_to_driver=False,
             logging_level="error",
-            **({} if cluster.address else own),
+            **own,
         )
     except Exception as error:
-        ray.shutdown()
-        raise ClusterError(f"Ray cannot be {_way(cluster)} ({_line(error)}): {WAY_TO_JOIN}") from error
-    try:
-        check(cluster)
-        yield
-    finally:
-        ray.shutdown()
+        way_out = WAY_TO_JOIN if cluster.address else "mend that, or drop --runner and --train-workers"
+        raise ClusterError(f"Ray cannot be {_way(cluster)} ({_line(error)}): {way_out}") from error
+    if own:
+        warn_of_listening()
 
 
 def check(cluster: Cluster) -> None:
