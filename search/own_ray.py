@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from search import reaper
 from spaces.errors import ClusterError
 from spaces.temporary import temporary_folder
 
@@ -88,7 +89,7 @@ def _short_home() -> Path:
 def _watched() -> Iterator[None]:
     """Within, all that this process starts is marked, and ended soon after this process, however that ends."""
     before, mark = os.environ.get(MARK), secrets.token_hex(8)
-    command = [sys.executable, "-I", "-c", WATCH, MARK, mark, str(GRACE)]
+    command = [sys.executable, "-I", str(Path(reaper.__file__)), MARK, mark, str(GRACE)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watch:  # Ray ends its own group
         os.environ[MARK] = mark
         try:
@@ -96,31 +97,3 @@ def _watched() -> Iterator[None]:
         finally:
             os.environ.pop(MARK) if before is None else os.environ.update({MARK: before})
             watch.stdin.close()  # as happens where this process is killed
-
-
-WATCH = """
-import os, signal, sys, time
-from pathlib import Path
-
-def marked():
-    for home in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted in (home / "environ").read_bytes().split(b"\\0"):
-                yield int(home.name)
-        except OSError:
-            pass
-
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the run
-wanted = f"{sys.argv[1]}={sys.argv[2]}".encode()
-sys.stdin.buffer.read()
-end, looks = time.monotonic() + float(sys.argv[3]), 0
-while looks < 2 and time.monotonic() < end:  # one that has just been started shows its environment at the second look
-    left = list(marked())
-    looks = 0 if left else looks + 1
-    time.sleep(0.2)
-for number in left:
-    try:
-        os.kill(number, signal.SIGKILL)
-    except OSError:
-        pass
-"""

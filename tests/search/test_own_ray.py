@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from search import own_ray
+from search import own_ray, reaper
 from search.cluster import Cluster, connected
 from spaces.errors import ClusterError
 
@@ -114,18 +114,21 @@ def test_sockets_fit_where_the_folder_is_of_the_longest_kind():
     assert len(name) == own_ray.SOCKET
 
 
-DRIVER = """
+UNMARKED = """
+import subprocess
+child = subprocess.Popen(["sleep", "1000"], env={}, start_new_session=True)
+print(child.pid, flush=True)
+child.wait()
+"""  # as Ray's agents are, which write their titles over their environment
+
+DRIVER = f"""
 import subprocess, sys
 from search import own_ray
 
 own_ray.GRACE = 0.3
 with own_ray._watched():
-    child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
-    print(child.pid, flush=True)
+    subprocess.Popen([sys.executable, "-c", {UNMARKED!r}], start_new_session=True)
     sys.stdin.read()
-    if sys.argv[1] == "ends":
-        child.kill()
-        child.wait()
 """
 
 
@@ -135,10 +138,12 @@ def test_what_a_run_began_ends_with_it_however_that_ends(end):
         [sys.executable, "-c", DRIVER, end], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as driver:
         child = int(driver.stdout.readline())
-        until(lambda: own_ray.MARK.encode() in environment_of(child))
+        parent, _ = reaper.running()[child]
+        assert own_ray.MARK.encode() in environment_of(parent)
+        assert own_ray.MARK.encode() not in environment_of(child)
         if end == "is killed":
             driver.send_signal(signal.SIGKILL)
         driver.stdin.close()
         driver.wait()
-    until(lambda: not environment_of(child))
+    until(lambda: not {child, parent} & set(reaper.running()))
     assert driver.returncode == (0 if end == "ends" else -signal.SIGKILL)
