@@ -49,6 +49,12 @@ def without_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
     kept = rest.pop(CHECKSUM, None)
     if CHECKSUM in value and kept != (found := with_checksum(rest)[CHECKSUM]):
         raise ValueError(f"its checksum is {found} and {CHECKSUM} says {json.dumps(kept)[:40]}; an edit takes that out")
+    name = next(reversed(rest), None)
+    if CHECKSUM not in value and name is not None:
+        kept = rest.pop(name)
+        if kept == with_checksum(rest)[CHECKSUM]:  # an older one has no such value: only the name is damaged
+            raise ValueError(f"the name {CHECKSUM} of its checksum has become {json.dumps(name)[:40]}")
+        rest[name] = kept
     return rest
 
 
