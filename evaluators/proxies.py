@@ -25,14 +25,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from evaluators.building import build_alone, set_initial
 from evaluators.counting import counting, leading
 from evaluators.evaluation import CALIBRATION_BATCH, Answers, calibration_batches, renewing_statistics
 from evaluators.few_shot import supernet_of
+from evaluators.inherited import PRUNING
 from evaluators.pruning.masks import attach
 from evaluators.pruning.one_shot import one_shot
 from evaluators.scores import failure, score_of
 from evaluators.setting import Setting
-from evaluators.supernet import PRUNING, build_alone, set_initial
 from spaces.candidate import Candidate, Score
 from spaces.faults import is_candidates
 from spaces.layers import Conv, Linear, Norm

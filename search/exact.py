@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from evaluators.building import build_alone, set_initial
 from evaluators.counting import counting
+from evaluators.inherited import PRUNING
 from evaluators.pruning.masks import attach, kept_of
 from evaluators.pruning.one_shot import one_shot
 from evaluators.setting import Setting
-from evaluators.supernet import PRUNING, build_alone, set_initial
 from evaluators.tasks.task import Split, batches
 from results.bounds import Constraint
 from results.reasons import way_out

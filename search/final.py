@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from evaluators.building import build_alone
 from evaluators.checkpoint import load_weights, read_stored
 from evaluators.evaluation import evaluate
 from evaluators.pruning.making import Making, dense
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone
 from results.stored import read_ticket, read_twin
 from spaces.candidate import BALANCED, Candidate
 from spaces.checksums import write_json

@@ -9,16 +9,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from torch import nn
 
+from evaluators.building import build_alone, set_initial
 from evaluators.checkpoint import Place, drop, join, own_tensors, read_stored, save_tensors
 from evaluators.counting import Counts
 from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
 from evaluators.evaluation import Evaluation, evaluate, recalibrate
 from evaluators.few_shot import supernet_of
+from evaluators.inherited import PRUNING
 from evaluators.pruning.masks import detach
 from evaluators.pruning.rules import Rule, begin_gradual
 from evaluators.scores import SILENT, by_class, failure, score_of
 from evaluators.setting import Setting
-from evaluators.supernet import PRUNING, build_alone, set_initial
 from evaluators.training import Epoch, Plan, fit
 from evaluators.workers import Workers, in_parts
 from results.folder import RunFolder

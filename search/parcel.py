@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.checkpoint import load_weights, own_tensors
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Setting
-from evaluators.supernet import new_supernet, score_from_supernet
+from evaluators.supernet import new_supernet
 from evaluators.tasks.task import Split, Task
 from search.config import Config
-from search.job import config_space, make_setting
 from search.memory import freeing
 from search.racing import Rivals
+from search.setting import config_space, make_setting
 from spaces.candidate import Candidate, Score
 from spaces.find import file_of, is_file
 from spaces.temporary import temporary_folder

@@ -8,9 +8,9 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,54 +18,23 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 from rich.console import Console
 
-from evaluators.ladder import cost
 from results.earlier import fingerprint, read_earlier, to_lines
 from results.folder import RunFolder, claimed, default_path, open_existing
-from results.ledger import Ledger, Outcome, read
+from results.ledger import Ledger, read
 from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
-from search.goal import Goal
-from search.loop import Budget, Runner, search
-from search.memory import repeats
+from search.job import Job, check_data
 from search.needs import check_effect, check_recordings
-from search.progress import Stage, stages
+from search.progress import stages
 from search.publish import export, publish, study_of
-from search.samplers import SAMPLERS, Sampler
+from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
-from spaces import lookup
-from spaces.candidate import Score
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.faults import machine_fault, told
 from spaces.find import file_of, is_file, own_code
 from spaces.paths import user_path
-from spaces.space import Space
 
 PACKAGES = ("torch", "numpy", "optuna", "spikefront")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A search that is understood and checked, and not begun.
-
-    Attributes:
-        config: the configuration, with all defaults spelt out.
-        space, goal: what is searched, and for what.
-        data: name or path of what candidates are scored on.
-        provenance: facts about it for config.json; a resume must find the same ``sha256``.
-        work: does it all, called as ``work(job, folder, ledger, stage)`` in the locked folder; it goes on from what
-            it finds there.
-        earlier: results of another run, that a warm start begins from.
-        sampler: why the sampler is what it is, where it was chosen.
-    """
-
-    config: Config
-    space: Space
-    goal: Goal
-    data: str
-    provenance: Mapping[str, Any]
-    work: Callable[["Job", RunFolder, Ledger, Stage], None]
-    earlier: Sequence[Outcome] = ()
-    sampler: str = ""
 
 
 def prepare(config: Config) -> Job:
@@ -84,7 +53,7 @@ def prepare(config: Config) -> Job:
     elif config.train_epochs is not None:
         from search.sweep import prepare as prepare_by
     else:
-        from search.job import prepare as prepare_by
+        from search.supernet_search import prepare as prepare_by
     with own_code(config.space):
         job = prepare_by(config)
     if config.sampler != AUTO:
@@ -158,15 +127,6 @@ def workers(config: Config) -> AbstractContextManager[None]:
     return connected(config_cluster(config))
 
 
-def check_data(folder: RunFolder, found: str, data: str) -> None:
-    """Raises RunError unless data of this SHA-256 are those of a run."""
-    if found != (kept := folder.read_config()["match"].get("data_sha256")):
-        raise RunError(
-            f"the data at {data!r} are not those of run {str(folder.path)!r} (SHA-256 {found[:12]}, run has "
-            f"{str(kept)[:12]}): give the right ones with --data or --data-dir, or --table, or start a new run"
-        )
-
-
 def describe(job: Job) -> dict[str, Any]:
     """What stands in config.json; ``match`` is what a resume must agree with."""
     config, space = job.config, job.space
@@ -234,52 +194,6 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
             if target:
                 export(folder, ledger.outcomes, target)
     return folder
-
-
-def search_stage(
-    job: Job,
-    folder: RunFolder,
-    ledger: Ledger,
-    stage: Stage,
-    runner: Runner,
-    status: Callable[[], str] = str,
-    *,
-    sampler: Sampler | None = None,
-    again: Callable[[Outcome], Score] | None = None,
-) -> str:
-    """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
-
-    The sampler is the configuration's, unless another is given; ``again`` is as of ``search``. At the end it is kept
-    how well a surrogate predicts what was found.
-    """
-    config = job.config
-    total = min(config.candidates, int(min(job.space.size, 2**62)))
-    tell = stage("search", "candidates", status)
-    tries = repeats(ledger.outcomes)
-    paid = sum(cost(one.score) for one in ledger.outcomes if one.batch >= 0 and one.number not in tries)
-    tell(int(paid), total)
-
-    def on_outcome(outcome: Outcome) -> None:
-        nonlocal paid
-        paid += cost(outcome.score)
-        tell(int(paid), total)
-
-    ended = search(
-        job.space,
-        ledger,
-        sampler or lookup(SAMPLERS, "sampler", config.sampler),
-        runner,
-        goal=job.goal,
-        budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
-        seed=config.seed,
-        earlier=job.earlier,
-        again=again,
-        on_outcome=on_outcome,
-    )
-    from search.predictor import keep_predicted  # torch, which a search in a table may do without till here
-
-    keep_predicted(folder, job.space, ledger.outcomes, job.goal, config.seed)
-    return ended
 
 
 def _version(package: str) -> str:

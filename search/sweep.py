@@ -21,10 +21,10 @@ import numpy as np
 from torch import nn
 
 from evaluators.checkpoint import drop
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.proxies import score_by_proxies
 from evaluators.setting import Setting
-from evaluators.supernet import score_from_supernet
 from results.folder import RunFolder
 from results.front import ranks
 from results.ledger import Ledger, Outcome
@@ -34,12 +34,14 @@ from search.exact import exact_bounds, refused
 from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
 from search.goal import Goal
 from search.halving import standing, thin
-from search.job import carried, held, make_training, prepare_setting, provenance_of, trained_supernet
+from search.job import Job, search_stage
 from search.loop import Runner
 from search.memory import fitting
+from search.prepare import prepare_setting, provenance_of
 from search.progress import Stage
-from search.run import Job, search_stage
 from search.samplers import SAMPLERS, Sampler
+from search.setting import held
+from search.supernet_search import carried, make_training, trained_supernet
 from spaces import lookup
 from spaces.candidate import ACCURACIES, BALANCED, METRICS, Candidate, Score
 from spaces.errors import OptionError

@@ -12,9 +12,9 @@ from results.folder import RunFolder
 from results.ledger import Ledger
 from search.config import Config
 from search.goal import WAYS, Goal, make_goal
+from search.job import Job, search_stage
 from search.loop import in_process
 from search.progress import Stage
-from search.run import Job, search_stage
 from search.rungs import rungs_passed
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown

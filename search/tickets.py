@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
+from evaluators.building import build_alone, set_initial
 from evaluators.checkpoint import load_weights, read_stored, read_tensors, save_tensors
 from evaluators.energy import energy_statement, few_bits
 from evaluators.evaluation import evaluate
@@ -27,7 +28,7 @@ from evaluators.pruning.methods import METHODS
 from evaluators.pruning.storage import LAYOUTS, plain_tensors, save_sparse
 from evaluators.scores import by_class, score_of
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, new_supernet, set_initial
+from evaluators.supernet import new_supernet
 from results.folder import RunFolder, lock, match_hash, open_existing
 from results.ledger import read
 from results.stored import read_twin
@@ -35,11 +36,11 @@ from results.tickets import ticket_name
 from search.config import Config, from_json
 from search.final import read_test
 from search.finalists import check_stored, layer_rows
-from search.job import config_space, held, load_config_task, make_device, make_setting
+from search.job import check_data
 from search.needs import check_effect
 from search.progress import Stage, stages
 from search.publish import publish
-from search.run import check_data
+from search.setting import config_space, held, load_config_task, make_device, make_setting
 from search.ticket_checks import candidate_of, is_made
 from search.wish import Wish
 from spaces.candidate import Candidate

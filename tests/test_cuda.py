@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import launch
+from evaluators.building import build_alone, set_initial
 from evaluators.evaluation import evaluate
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.pruning.methods import METHODS
-from evaluators.supernet import build_alone, score_from_supernet, set_initial, train_supernet
+from evaluators.supernet import train_supernet
 from spaces import SPACES
 from spaces.neurons.neuron import Neuron
 from spaces.seeds import numpy_generator, torch_generator

@@ -22,9 +22,9 @@ from evaluators.checkpoint import load_weights, read_tensors
 from evaluators.supernet import new_supernet
 from results.ledger import read
 from search.config import Config, from_json, to_json
-from search.job import prepare_setting
 from search.options import parse_search, search_parser
 from search.parcel import pack, scorer
+from search.prepare import prepare_setting
 from spaces.candidate import READINGS, Candidate
 from spaces.checksums import without_checksum
 from spaces.errors import SearchError
@@ -560,7 +560,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(whole, data, tmp_path):
     out = tmp_path / "run"
     args = ["--data", str(data), *SMALL, "--out", str(out)]
     code = """
-import os, signal, sys, launch, search.job as job
+import os, signal, sys, launch, search.supernet_search as job
 signal.signal(signal.SIGINT, signal.default_int_handler)  # children of background jobs inherit "ignore"
 score, calls = job.score_from_supernet, []
 def interrupted(*args, **options):

@@ -25,8 +25,8 @@ def stop(*_, **__):
 
 
 WHERE = {
-    "once": ["search.run.search"],
-    "again in the report": ["search.run.search", "search.run.publish"],
+    "once": ["search.job.search"],
+    "again in the report": ["search.job.search", "search.run.publish"],
     "in the report": ["search.run.publish"],
     "in the summary": ["search.summary.summary"],
 }

@@ -17,10 +17,11 @@ import numpy as np
 from options import parse  # makes the project importable, too
 from walk import reached, volumes, walk
 
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.supernet import train_supernet
 from search.goal import Goal
-from search.job import prepare_setting
+from search.prepare import prepare_setting
 from spaces.candidate import Candidate, Score
 
 

@@ -28,13 +28,14 @@ from processes import processes
 from torch import nn
 
 from evaluators.checkpoint import drop, load_weights, own_tensors, read_tensors, save_tensors
+from evaluators.inherited import score_from_supernet
 from evaluators.proxies import PROXIES, score_by_proxies
-from evaluators.supernet import checkpoints, new_supernet, score_from_supernet, train_supernet
+from evaluators.supernet import checkpoints, new_supernet, train_supernet
 from evaluators.table import read_table
 from evaluators.workers import Workers, in_parts
 from results.folder import match_hash
 from results.trust import agreement
-from search.job import config_space, load_config_task, make_setting
+from search.setting import config_space, load_config_task, make_setting
 from spaces.candidate import READINGS, Candidate
 from spaces.files import write_atomic
 from spaces.seeds import numpy_generator

@@ -19,7 +19,7 @@ from options import parse  # makes the project importable, too
 from evaluators.pruning.channels import shrink
 from evaluators.pruning.masks import Pruning, attach, prunable
 from evaluators.pruning.one_shot import one_shot
-from search.job import config_space
+from search.setting import config_space
 from spaces.candidate import Candidate
 from spaces.spec import TaskSpec
 from spaces.weights import count_parameters, initialise

@@ -28,16 +28,18 @@ from options import parse  # makes the project importable, too
 from processes import processes
 from torch import nn
 
+from evaluators.building import build_alone, set_initial
 from evaluators.evaluation import evaluate, recalibrate
 from evaluators.few_shot import supernet_of
+from evaluators.inherited import score_from_supernet
 from evaluators.scores import score_of
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, score_from_supernet, set_initial, train_supernet
+from evaluators.supernet import train_supernet
 from evaluators.training import fit
 from results.folder import match_hash
 from results.trust import agreement
 from search.finalists import pruned_as_asked
-from search.job import config_space, load_config_task, make_setting
+from search.setting import config_space, load_config_task, make_setting
 from spaces.candidate import READINGS, Candidate, Score
 from spaces.files import write_atomic
 from spaces.seeds import derive, numpy_generator, torch_generator

@@ -18,13 +18,16 @@ from pathlib import Path
 import torch
 from options import parse  # makes the project importable, too
 
+from evaluators.building import set_initial
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import new_supernet, score_from_supernet, set_initial, train_supernet
+from evaluators.supernet import new_supernet, train_supernet
 from results.ledger import Ledger
-from search.job import config_space, load_config_task, make_goal, make_setting
+from search.job import make_goal
 from search.loop import Budget, in_process, search
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO
+from search.setting import config_space, load_config_task, make_setting
 from spaces import lookup
 from spaces.candidate import Candidate, Score
 from spaces.seeds import torch_generator

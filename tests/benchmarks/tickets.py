@@ -19,15 +19,15 @@ from options import parse  # makes the project importable, too
 from torch import nn
 from torch.nn import functional as F
 
+from evaluators.building import build_alone, set_initial
 from evaluators.energy import energy_nj
 from evaluators.evaluation import evaluate
 from evaluators.pruning.making import Making, dense, inside
 from evaluators.pruning.masks import sparsity_of
 from evaluators.pruning.methods import METHODS
 from evaluators.setting import Setting
-from evaluators.supernet import build_alone, set_initial
 from evaluators.tasks.task import Split, Task
-from search.job import config_space, load_config_task, make_setting
+from search.setting import config_space, load_config_task, make_setting
 from spaces.candidate import Candidate
 from spaces.files import write_atomic
 from spaces.seeds import torch_generator

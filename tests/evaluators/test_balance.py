@@ -6,19 +6,14 @@ import pytest
 import torch
 
 from evaluators.balance import RATE, balance, gathering, layers, rate_of
+from evaluators.building import build_alone
 from evaluators.checkpoint import load_weights, own_tensors
 from evaluators.evaluation import calibration_batches, recalibrate, renewing_statistics
 from evaluators.few_shot import supernet_of
+from evaluators.inherited import evaluate_inherited, inherited, score_from_supernet
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import (
-    RATES_FROM,
-    build_alone,
-    evaluate_inherited,
-    inherited,
-    new_supernet,
-    score_from_supernet,
-    train_supernet,
-)
+from evaluators.rates import RATES_FROM
+from evaluators.supernet import new_supernet, train_supernet
 from spaces.dualspace import dualspace
 from spaces.neurons.catalog import NEURONS
 from spaces.neurons.neuron import Neuron

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
+from evaluators.building import set_initial
 from evaluators.evaluation import Answers, evaluate
 from evaluators.scores import score_of
-from evaluators.supernet import set_initial
 from evaluators.tasks.task import Split
 from spaces.seeds import torch_generator
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators import evaluation as evaluation_module
+from evaluators.inherited import score_from_supernet
 from evaluators.packing import pack, unpack
 from evaluators.prefix import PrefixCache, segments
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.supernet import train_supernet
 from spaces.candidate import Candidate
 from spaces.layers import Conv
 from spaces.neurons.neuron import Neuron

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators import proxies
+from evaluators.building import build_alone, set_initial
 from evaluators.evaluation import calibration_batches, renewing_statistics
 from evaluators.proxies import PROXIES, kernels_of, log_determinant, passing_on, score_by_proxies, synflow
-from evaluators.supernet import build_alone, set_initial
 from spaces import SPACES
 from spaces.candidate import Candidate
 from spaces.errors import RunError

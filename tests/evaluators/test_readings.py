@@ -12,9 +12,10 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from evaluators.evaluation import evaluate, recalibrate
+from evaluators.inherited import inherited, score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.readings import MEASURES, PENALTIES, SMOOTHING, Readings, measured, reading
-from evaluators.supernet import inherited, score_from_supernet, train_supernet
+from evaluators.supernet import train_supernet
 from spaces import SPACES, lookup
 from spaces.candidate import READINGS, Candidate
 from spaces.layers import Linear

@@ -15,14 +15,15 @@ from evaluators.checkpoint import load_weights, own_tensors
 from evaluators.ensemble import Ensemble, mean_score, member_seed, members
 from evaluators.evaluation import evaluate, recalibrate
 from evaluators.few_shot import FewShot, families, supernet_of
+from evaluators.inherited import inherited, score_from_supernet
 from evaluators.paths import within
 from evaluators.prefix import PrefixCache
 from evaluators.readings import Readings, measured, without_skips
-from evaluators.supernet import abreast, checkpoints, inherited, new_supernet, score_from_supernet, train_supernet
+from evaluators.supernet import abreast, checkpoints, new_supernet, train_supernet
 from evaluators.training import TrainingError
 from evaluators.workers import Workers
 from search.config import Config
-from search.job import held
+from search.setting import held
 from spaces.candidate import READINGS, Score
 from spaces.errors import OptionError, SpaceError
 from spaces.layers import Linear

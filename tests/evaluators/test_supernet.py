@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from evaluators import evaluation as evaluation_module
-from evaluators import supernet as supernet_module
+from evaluators import inherited as inherited_module
 from evaluators.checkpoint import own_tensors
 from evaluators.evaluation import evaluate, recalibrate
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import score_from_supernet, train_supernet, warm_up
+from evaluators.supernet import train_supernet, warm_up
 from spaces.candidate import METRICS, Candidate
 from spaces.layers import Norm
 from spaces.sparsity import SPARSITY, with_sparsity
@@ -161,7 +162,7 @@ def test_a_candidate_that_raises_has_failed_with_its_traceback(setting, supernet
     def broken(network, source):
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(supernet_module, "inherit", broken)
+    monkeypatch.setattr(inherited_module, "inherit", broken)
     score = score_from_supernet(setting, supernet, Candidate(dict(draws(setting, 1)[0])))
     assert (score.state, score.error) == ("failed", "RuntimeError: out of memory")
     assert "in broken" in score.traceback

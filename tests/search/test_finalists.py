@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from evaluators.evaluation import evaluate
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.inherited import score_from_supernet
+from evaluators.supernet import train_supernet
 from evaluators.training import Plan
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome, read

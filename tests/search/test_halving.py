@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from evaluators import training as training_module
 from evaluators.evaluation import evaluate
-from evaluators.supernet import score_from_supernet, train_supernet
+from evaluators.inherited import score_from_supernet
+from evaluators.supernet import train_supernet
 from evaluators.training import Plan
 from results.folder import create_or_open
 from results.front import crowding

@@ -10,8 +10,9 @@ from threading import Thread
 import pytest
 import torch
 
+from evaluators.building import set_initial
 from evaluators.checkpoint import read_checkpoint
-from evaluators.supernet import set_initial, train_supernet
+from evaluators.supernet import train_supernet
 from evaluators.training import TrainingError
 from evaluators.workers import in_parts
 from results.folder import RunFolder

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import launch
+from evaluators.building import build_alone, set_initial
 from evaluators.checkpoint import load_weights, read_tensors
 from evaluators.evaluation import evaluate, recalibrate
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
-from evaluators.supernet import build_alone, score_from_supernet, set_initial
 from evaluators.training import Plan, fit
 from results.folder import RunFolder
 from results.ledger import Ledger, Outcome, read
@@ -27,9 +28,9 @@ from results.trust import agreement, in_words
 from search.config import Config, from_json
 from search.finalists import Training
 from search.goal import Goal
-from search.job import prepare_setting
 from search.loop import Budget, search
 from search.needs import check_effect
+from search.prepare import prepare_setting
 from search.samplers.random import sample
 from search.sweep import complete_only, room_of, trainer, with_supernet
 from spaces.candidate import Candidate, Score

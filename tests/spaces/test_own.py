@@ -299,15 +299,15 @@ def test_an_error_without_text_is_told_by_its_type(error):
 
 def test_an_error_without_text_does_not_hide_behind_another(monkeypatch):
     """Where the device and the supernet are tried."""
-    from search import job
+    from search import setting
     from search.checks import check_fit
 
     def empty(*args, **options):
         raise RuntimeError
 
-    monkeypatch.setattr(job.torch, "empty", empty)
+    monkeypatch.setattr(setting.torch, "empty", empty)
     with pytest.raises(SearchError, match=r"--device 'cpu' cannot be used here \(RuntimeError\)"):
-        job.make_device("cpu")
+        setting.make_device("cpu")
     space = Space(name="any", about="", blanks={}, timesteps=1, build=empty)
     with pytest.raises(SearchError, match=r"cannot be held in memory \(RuntimeError\): lower --width"):
         check_fit(space, type("Task", (), {"spec": SPEC}), "autosnn")

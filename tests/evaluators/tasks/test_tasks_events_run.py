@@ -8,12 +8,14 @@ import pytest
 import torch
 
 import launch
+from evaluators.building import build_alone
 from evaluators.counting import counting
 from evaluators.energy import HOROWITZ_45NM_FP32
 from evaluators.evaluation import evaluate, recalibrate
+from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
-from evaluators.supernet import build_alone, score_from_supernet, train_supernet, warm_up
+from evaluators.supernet import train_supernet, warm_up
 from evaluators.tasks.load import load_task
 from evaluators.training import Plan
 from spaces.autosnn import autosnn

@@ -1,0 +1,172 @@
+"""The job by a supernet: train it, search with its scores, train the finalists; each part can be resumed."""
+
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_tensors, save_tensors
+from evaluators.inherited import score_from_supernet
+from evaluators.prefix import PrefixCache
+from evaluators.setting import Setting
+from evaluators.supernet import abreast, checkpoints, new_supernet, train_supernet, warm_up
+from evaluators.workers import Workers, in_parts
+from results.folder import RunFolder
+from results.ledger import Ledger
+from search.config import Config
+from search.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
+from search.goal import Goal
+from search.halving import forget, halve
+from search.job import Job, search_stage
+from search.loop import in_process
+from search.memory import freeing, is_open
+from search.prepare import prepare_setting, provenance_of
+from search.progress import Stage
+from search.racing import Rivals, rivals_of
+from search.setting import held
+from search.storage import place_of
+from search.tickets import prune_finalists
+from search.wish import wish_of
+from spaces.candidate import Candidate, Score
+
+
+def prepare(config: Config) -> Job:
+    """A search by a supernet: its configuration spelt out, its space, goal and data checked, nothing begun.
+
+    Raises:
+        SearchError: something the user can mend.
+    """
+    config, setting, goal = prepare_setting(config)
+    if config.prune is not None:
+        wish = wish_of(config)
+    space, task = setting.space, setting.task
+
+    def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
+        with held(config.threads):
+            match = folder.read_config()["hash"]
+            supernet = trained_supernet(folder, config, setting, match, stage)
+            _search(job, folder, setting, supernet, ledger, stage)
+            training = make_training(config, setting, goal, supernet, folder, epochs=config.finalist_epochs)
+            _finalists(training, ledger, config, stage)
+            if config.prune is not None:
+                prune_finalists(setting, config, folder, wish, stage)
+
+    provenance = provenance_of(task, config, goal)
+    return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
+
+
+def make_training(
+    config: Config, setting: Setting, goal: Goal, supernet: nn.Module | None, folder: RunFolder, *, epochs: int
+) -> Training:
+    """How a run trains candidates alone, at full T throughout, and where it keeps them."""
+    return Training(
+        setting=setting,
+        supernet=supernet,
+        plan=replace(setting.recipe.plan, epochs=epochs, time_schedule=()),
+        inherited=config.finalist_weights == "inherited",
+        goal=goal,
+        folder=folder,
+        match=folder.read_config()["hash"],
+        checkpoints=place_of(config.storage, folder),
+        parts=config.train_parts,
+    )
+
+
+def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
+    """The supernet of a run: read, or trained and kept."""
+    kept = read_tensors(folder.supernet, match=match)
+    checkpoint = join(place_of(config.storage, folder), "supernet.safetensors")
+
+    def forget_training() -> None:
+        for place in checkpoints(checkpoint, setting):
+            drop(place)
+
+    if kept is not None:
+        forget_training()
+        supernet = new_supernet(setting)
+        load_weights(supernet, kept[0])
+        return supernet.to(setting.device, memory_format=torch.channels_last)
+    if config.compile:
+        with held(torch.get_num_threads() // abreast(setting) if config.train_parts == 1 else 1):
+            warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
+    tell = stage("supernet", "steps")
+    if config.train_workers > 1:
+        from search.cluster import config_cluster
+        from search.together import train_together
+
+        cluster, count = config_cluster(config), config.train_workers
+        train_together(setting, cluster, count, config.train_parts, checkpoint=checkpoint, match=match, on_step=tell)
+
+    def train(workers: Workers) -> nn.Module:
+        return train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell, workers=workers)[0]
+
+    supernet = in_parts(train, config.train_parts)
+    save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
+    forget_training()
+    return supernet
+
+
+def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
+    config = job.config
+    brief = rivals_of(job.goal) if config.racing else lambda history: None
+    if config.runner in ("ray", "tune"):
+        from search.cluster import config_cluster
+        from search.parcel import pack, scorer
+        from search.pool import pooled
+
+        cluster = config_cluster(config)
+        device = worker_device(config.device, cluster.gpus_per_worker)
+        parcel = pack(config, setting, supernet, device=device, threads=cluster.threads)
+        with pooled(cluster, scorer, parcel, fidelity="supernet", brief=brief) as (runner, status):
+            search_stage(job, folder, ledger, stage, runner, status)
+        return
+    cache = PrefixCache(config.prefix_cache_mb)
+
+    def score(candidate: Candidate, rivals: Rivals | None) -> Score:
+        return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
+
+    search_stage(job, folder, ledger, stage, in_process(freeing(score, cache.clear), brief))
+
+
+def worker_device(device: str, gpus: float) -> str:
+    """The device of a worker with so many GPUs, of those that Ray gives it, where the driver has another.
+
+    >>> worker_device("cpu", 0.5), worker_device("cuda:1", 1), worker_device("cuda", 0), worker_device("mps", 0)
+    ('cuda', 'cuda', 'cpu', 'mps')
+    """
+    if gpus:
+        return "cuda"
+    return "cpu" if device.startswith("cuda") else device
+
+
+def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
+    pool = config.finalist_pool or config.finalists
+    chosen = pick(ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
+    with carried(training, config) if config.runner == "tune" else nullcontext() as carry:
+        left = halve(chosen, training, ledger, config.finalists, stage, carry)
+        if carry is not None:
+            tell = stage("finalists", "trained")
+            waiting = [one for one in left if (known := recorded(one, ledger)) is None or is_open(known.score)]
+            for done, _ in enumerate(carry(waiting, training.plan.epochs)):
+                tell(done + 1, len(waiting))
+    for finalist in left:
+        tell = stage(f"finalist {finalist.outcome.number} ({finalist.picked_as})", "steps")
+        others = [one for one in left if one is not finalist]
+        train_finalist(finalist, training, ledger, on_step=tell, others=others)
+    forget(training.folder)
+
+
+def carried(training: Training, config: Config) -> AbstractContextManager[Carry]:
+    """What has finalists trained side by side by the workers of a Ray, or here, one after the other."""
+    if config.runner == "in-process":
+        return nullcontext(carried_here(training))
+    from search.cluster import config_cluster
+    from search.tuned import tuned
+
+    cluster = config_cluster(config)
+    device = worker_device(config.device, cluster.gpus_per_worker)
+    supernet = None if training.supernet is None else deepcopy(training.supernet).cpu()
+    sent = replace(training, setting=replace(training.setting, device=device), supernet=supernet)
+    return tuned(sent, cluster, log=config.log)
