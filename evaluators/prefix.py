@@ -5,7 +5,7 @@ beginning are those of every candidate that has it. Scores are the same to the b
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -144,8 +144,7 @@ def evaluate_from(
         recalibration_samples, seed: see ``recalibrate``; 0 samples keep the statistics.
         cache: of this supernet and setting, and no other.
         root: what candidates must have in common before anything else, such as where their weights are from.
-        precision: ``fp32``, or ``bf16``: autocast, see ``Plan``.
-        device: where to run.
+        precision, device: ``fp32``, or ``bf16``: autocast, see ``Plan``; and where to run.
         stop: shown what was found after an eighth, a quarter and half of the samples, which come in a seeded order;
             true ends the evaluation there, and keeps nothing.
         with_readings: whether the readings are wanted, which an evaluation that ends early does not have.
@@ -165,10 +164,8 @@ def evaluate_from(
         return x.float()
 
     if recalibration_samples:
-        given = map(unpack, known.calibration)
-        if start is None:
-            images = calibration_batches(task, samples=recalibration_samples, seed=seed, device=device)
-            given = map(network.start, images)
+        images = calibration_batches(task, samples=recalibration_samples, seed=seed, device=device)
+        given = map(network.start, images) if start is None else map(unpack, known.calibration)
         with renewing_statistics(network), balancing(network):
             for x in given:
                 run(x, 0)
@@ -176,12 +173,9 @@ def evaluate_from(
     answers = Answers(device, task.spec.classes)
     pauses = [len(split) / 8, len(split) / 4, len(split) / 2, len(split)]
     counted: dict[int, tuple[LayerCount, ...]] = {}  # samples seen -> counts of what is run here
-    stream: Iterable[tuple[Tensor, Tensor]] = zip(map(unpack, known.validation), known.labels, strict=True)
-    if start is None:
-        order = torch_generator(seed, "evaluation")
-        size = evaluation_batch(device, precision)
-        pairs = batches(task, split, batch_size=size, device=device, generator=order)
-        stream = ((network.start(images), labels) for images, labels in pairs)
+    stream = _inputs(network, task, split, evaluation_batch(device, precision), seed=seed, device=device)
+    if start is not None:
+        stream = zip(map(unpack, known.validation), known.labels, strict=True)
     seen_labels: list[Tensor] = []
     with counting(network) as counter, reading(network, wanted=with_readings) as rates:
         for number, (x, labels) in enumerate(stream):
@@ -199,15 +193,29 @@ def evaluate_from(
             found = answers.evaluation(known.counted.get(answers.samples, ()) + counted[answers.samples])
             if pauses and stop is not None and stop(found):
                 return found
-    for part in left[:-1]:
-        if part.key in made:
-            names = _names_up_to(network, parts, part)
-            both = {
-                seen: known.counted.get(seen, ()) + tuple(layer for layer in layers if layer.name in names)
-                for seen, layers in counted.items()
-            }
-            cache.keep(part.key, Beginning(*made[part.key], seen_labels, counted=both))
+    for part in (part for part in left[:-1] if part.key in made):
+        both = _counts_up_to(_names_up_to(network, parts, part), known, counted)
+        cache.keep(part.key, Beginning(*made[part.key], seen_labels, counted=both))
     return replace(found, readings=rates.readings())
+
+
+def _counts_up_to(
+    names: Container[str], known: Beginning, counted: Mapping[int, tuple[LayerCount, ...]]
+) -> dict[int, tuple[LayerCount, ...]]:
+    """Counts by samples seen: those of a known beginning, and of what was run after it the layers of these names."""
+    return {
+        seen: known.counted.get(seen, ()) + tuple(layer for layer in layers if layer.name in names)
+        for seen, layers in counted.items()
+    }
+
+
+def _inputs(
+    network: Network, task: Task, split: Split, size: int, *, seed: int, device: str
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split as the network's first segment takes it, in a seeded order, with labels."""
+    order = torch_generator(seed, "evaluation")
+    for images, labels in batches(task, split, batch_size=size, device=device, generator=order):
+        yield network.start(images), labels
 
 
 def _forget_what_is_too_large(made: dict[Key, tuple[list, list]], cache: PrefixCache, times: float) -> None:

@@ -182,22 +182,12 @@ def fit(
     if kept is not None and len(kept.curve) <= last:
         kept.restore(network, optimiser)
         curve = [Epoch(**entry) for entry in kept.curve]
-    steps = batch_count(task.train, plan.batch_size, drop_last=True)
-    total = plan.epochs * steps
+    total = plan.epochs * (steps := batch_count(task.train, plan.batch_size, drop_last=True))
     for epoch in range(len(curve), last):
         groups = paths(torch_generator(seed, "paths", epoch))
-        order = torch_generator(seed, "batches", epoch)
         losses: list[Tensor] = []
-        stream = batches(
-            task,
-            task.train,
-            batch_size=plan.batch_size,
-            device=device,
-            generator=order,
-            augment=True,
-            drop_last=True,
-            part=workers.part,
-        )
+        how = {"batch_size": plan.batch_size, "augment": True, "drop_last": True, "part": workers.part}
+        stream = batches(task, task.train, device=device, generator=torch_generator(seed, "batches", epoch), **how)
         whole = min(plan.batch_size, len(task.train))
         for step, (images, labels) in enumerate(stream):
             for group in optimiser.param_groups:
@@ -205,29 +195,59 @@ def fit(
             if plan.time_schedule and timesteps is not None:
                 set_timesteps(network, plan.timesteps(epoch * steps + step, total, timesteps))
             optimiser.zero_grad(set_to_none=True)
-            group = next(groups)
-            for candidate in group:
-                with autocast(plan.precision, device):
-                    readout = network(images, candidate)
-                loss = (loss_of(readout.float(), labels, plan) + penalty()) * (len(labels) / whole) / len(group)
-                loss.backward()
-                losses.append(loss.detach() * len(group))
+            how_much = {"share": len(labels) / whole, "penalty": penalty}
+            losses += backpropagate(network, images, labels, next(groups), plan, **how_much)
             workers.add_gradients(network)
             optimiser.step()
             after_step(epoch * steps + step + 1, total, optimiser)
             if workers.first:
                 on_step(epoch * steps + step + 1, total)
         workers.add(losses)
-        mean = torch.stack(losses).mean().item()
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"training diverged: loss {mean} in epoch {epoch + 1} of {plan.epochs} at a peak learning rate of "
-                f"{plan.learning_rate:g}; lower it with --learning-rate"
-            )
-        curve.append(Epoch(epoch=epoch + 1, loss=mean))
+        curve.append(_epoch_of(losses, epoch + 1, plan))
         if checkpoint is not None and workers.first:
             write_checkpoint(checkpoint, network, optimiser, curve=curve, match=match)
     if timesteps is not None:
         set_timesteps(network, timesteps)
     workers.leave(network)
     return curve
+
+
+def backpropagate(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    candidates: Sequence[Candidate | None],
+    plan: Plan,
+    *,
+    share: float = 1.0,
+    penalty: Callable[[], Tensor | float] = lambda: 0.0,
+) -> list[Tensor]:
+    """Adds to the network's gradients those of a batch, the mean over candidates; gives the loss of each.
+
+    Args:
+        network: called as ``network(images, candidate)``.
+        images: [B, C, H, W] or [B, T, C, H, W].
+        labels: [B].
+        candidates: paths, one after the other.
+        plan: the loss and the precision.
+        share: of the whole batch that is here.
+        penalty: see ``fit``.
+    """
+    losses = []
+    for candidate in candidates:
+        with autocast(plan.precision, images.device.type):
+            readout = network(images, candidate)
+        loss = (loss_of(readout.float(), labels, plan) + penalty()) * share / len(candidates)
+        loss.backward()
+        losses.append(loss.detach() * len(candidates))
+    return losses
+
+
+def _epoch_of(losses: Sequence[Tensor], number: int, plan: Plan) -> Epoch:
+    mean = torch.stack(losses).mean().item()
+    if not math.isfinite(mean):
+        raise TrainingError(
+            f"training diverged: loss {mean} in epoch {number} of {plan.epochs} at a peak learning rate of "
+            f"{plan.learning_rate:g}; lower it with --learning-rate"
+        )
+    return Epoch(epoch=number, loss=mean)

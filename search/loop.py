@@ -136,10 +136,9 @@ def search(
             searched.append(ledger.outcomes[-1])
             seconds += result.seconds
             on_outcome(searched[-1])
-        for outcome in waiting:
-            if (result := _tried(again, outcome)) is not None:
-                score = goal.judge(result)
-                ledger.append(Outcome(len(ledger.outcomes), batch, outcome.candidate, score))
+        for outcome, result in ((one, _tried(again, one)) for one in waiting):
+            if result is not None:
+                ledger.append(Outcome(len(ledger.outcomes), batch, outcome.candidate, goal.judge(result)))
                 searched.append(ledger.outcomes[-1])
                 tries.add(searched[-1].number)
         batch, begun, waiting = batch + 1, 0, []

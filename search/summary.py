@@ -11,8 +11,9 @@ from results.classes import unbeaten
 from results.folder import RunFolder
 from results.ledger import read
 from results.reasons import why_none
+from results.report.formats import THIN, figure, short
 from results.report.gather import Gathered, gather
-from results.report.words import THIN, cards, figure, short, volume
+from results.report.words import cards, volume
 from results.tickets import read_tickets
 from search.memory import is_open, settled
 from spaces import SPACES

@@ -174,28 +174,8 @@ def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
     died: list[BaseException] = []
 
     def work(name: str) -> None:
-        demand = {name.lower(): amount for name, amount in cluster.demand.items()}
-        trainable = tune.with_parameters(Trial, training=training, threads=cluster.threads)
         try:
-            tune.Tuner(
-                tune.with_resources(trainable, demand),
-                tune_config=tune.TuneConfig(
-                    search_alg=desk,
-                    num_samples=-1,
-                    reuse_actors=True,
-                    max_concurrent_trials=cluster.workers,
-                    trial_name_creator=_name,
-                    trial_dirname_creator=lambda trial: f"{_name(trial)}-to-{trial.config['until']}",
-                ),
-                run_config=tune.RunConfig(
-                    name=name,
-                    storage_path=str(home),
-                    failure_config=tune.FailureConfig(max_failures=0),
-                    checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-                    callbacks=callbacks,
-                    verbose=0,
-                ),
-            ).fit()
+            _tuner(training, cluster, desk, name=name, home=home, callbacks=callbacks).fit()
         except BaseException as error:
             died.append(error)
 
@@ -242,6 +222,32 @@ def tuned(training: Training, cluster: Cluster, *, log: str) -> Iterator[Carry]:
                 thread.join()
         finally:
             quiet.setLevel(level)
+
+
+def _tuner(
+    training: Training, cluster: Cluster, desk: Desk, *, name: str, home: Path, callbacks: list[tune.Callback]
+) -> tune.Tuner:
+    demand = {name.lower(): amount for name, amount in cluster.demand.items()}
+    trainable = tune.with_parameters(Trial, training=training, threads=cluster.threads)
+    return tune.Tuner(
+        tune.with_resources(trainable, demand),
+        tune_config=tune.TuneConfig(
+            search_alg=desk,
+            num_samples=-1,
+            reuse_actors=True,
+            max_concurrent_trials=cluster.workers,
+            trial_name_creator=_name,
+            trial_dirname_creator=lambda trial: f"{_name(trial)}-to-{trial.config['until']}",
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(home),
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            callbacks=callbacks,
+            verbose=0,
+        ),
+    )
 
 
 def _loggers(log: str, folder: Path) -> list[tune.Callback]:

@@ -10,7 +10,7 @@ from results import reasons
 from results.bounds import bounds_of
 from results.folder import RunFolder, flatten
 from results.predicted import Forecast
-from results.report import tickets, words
+from results.report import formats, tickets, words
 from results.report.drawing import draw
 from results.report.gather import Finalist, Gathered, gather
 from spaces.candidate import ACCURACIES, BALANCED, METRICS
@@ -50,7 +50,7 @@ def render(run: Gathered) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": words.number, "percent": words.percent, "duration": words.duration}
+    environment.filters |= {"number": formats.number, "percent": formats.percent, "duration": formats.duration}
     match = run.config["match"]
     cards = words.cards(run)
     return environment.get_template("page.html").render(
@@ -72,9 +72,9 @@ def render(run: Gathered) -> str:
         front=_front_rows(run),
         varied=_varied(run),
         constant=_constant(run),
-        short=words.short,
-        label=words.label,
-        upwards=words.sentence(words.short(run.quality)),
+        short=formats.short,
+        label=formats.label,
+        upwards=formats.sentence(formats.short(run.quality)),
         finalists=[_finalist(one, run) for one in run.finalists],
         tickets=tickets.sections(run),
         broken=reasons.broken_bounds([one for one in run.outcomes if one.batch >= 0], run.config),
@@ -112,7 +112,7 @@ def _constant(run: Gathered) -> str:
     varied = _varied(run)
     left = [name for name in run.figures if name not in varied]
     scored = next((o.score for o in run.outcomes if o.score.state == "ok"), None)
-    return ", ".join(f"{words.figure(n, scored.figure(n))} {words.label(n)}" for n in left) if scored else ""
+    return ", ".join(f"{formats.figure(n, scored.figure(n))} {formats.label(n)}" for n in left) if scored else ""
 
 
 def _records(run: Gathered) -> dict[str, Any]:
@@ -128,8 +128,8 @@ def _records(run: Gathered) -> dict[str, Any]:
         "fields": ["number", "state", "fidelity", *figures, "seconds", "error", "front"],
         "blanks": run.blanks,
         "rows": rows,
-        "labels": {name: words.label(name) for name in (*figures, "seconds")},
-        "short": {name: words.short(name) for name in (*figures, "seconds")},
+        "labels": {name: formats.label(name) for name in (*figures, "seconds")},
+        "short": {name: formats.short(name) for name in (*figures, "seconds")},
         "counts": [name for name in METRICS if name != "accuracy"],
         "quality": run.quality,
         "shares": list(ACCURACIES),
@@ -155,7 +155,7 @@ def _front_rows(run: Gathered) -> list[dict[str, Any]]:
         {
             "number": o.number,
             "fidelity": o.score.fidelity,
-            "cells": [words.figure(name, o.score.figure(name)) for name in varied],
+            "cells": [formats.figure(name, o.score.figure(name)) for name in varied],
             "blanks": [_blank(o.candidate.get(blank, "")) for blank in run.blanks],
         }
         for o in chosen
@@ -180,10 +180,10 @@ def _finalist(one: Finalist, run: Gathered) -> dict[str, Any]:
         "blanks": [(name, _blank(value)) for name, value in blanks.items()],
         "before": before,
         "changes": {
-            "accuracy": words.change(before.get("accuracy"), metrics.get("val_accuracy"), points=True),
-            BALANCED: words.change(before.get(BALANCED), metrics.get(f"val_{BALANCED}"), points=True),
-            "spikes": words.change(before.get("spikes"), metrics.get("spikes")),
-            "energy_nj": words.change(before.get("energy_nj"), metrics.get("energy_nj")),
+            "accuracy": formats.change(before.get("accuracy"), metrics.get("val_accuracy"), points=True),
+            BALANCED: formats.change(before.get(BALANCED), metrics.get(f"val_{BALANCED}"), points=True),
+            "spikes": formats.change(before.get("spikes"), metrics.get("spikes")),
+            "energy_nj": formats.change(before.get("energy_nj"), metrics.get("energy_nj")),
         },
         "layers": layers,
         "drawing": draw(one.architecture) if one.architecture.get("nodes") else None,
@@ -195,8 +195,8 @@ def _curves(points: list[Mapping[str, Any]], width: float = 300, height: float =
     """Training curves as polylines in a ``width`` x ``height`` canvas, with the values to write beside them."""
     curves = []
     for key, title, show in (
-        ("loss", "Training loss", words.number),
-        ("val_accuracy", "Validation accuracy", words.percent),
+        ("loss", "Training loss", formats.number),
+        ("val_accuracy", "Validation accuracy", formats.percent),
     ):
         pairs = [(_real(point.get("epoch")), point[key]) for point in points if _is_real(point.get(key))]
         if len(pairs) < 2:
@@ -213,8 +213,8 @@ def _curves(points: list[Mapping[str, Any]], width: float = 300, height: float =
                 "low": show(low),
                 "high": show(high),
                 "last": show(values[-1]),
-                "first_epoch": words.number(epochs[0]),
-                "last_epoch": words.number(epochs[-1]),
+                "first_epoch": formats.number(epochs[0]),
+                "last_epoch": formats.number(epochs[-1]),
             }
         )
     return curves
@@ -232,12 +232,12 @@ def _forecast(one: Forecast, size: float = 200) -> dict[str, Any]:
         return (place(value) - start) / span * size
 
     return {
-        "title": words.sentence(words.short(one.name)),
+        "title": formats.sentence(formats.short(one.name)),
         "dots": [
-            (n, at(a), size - at(b), words.figure(one.name, a), words.figure(one.name, b)) for n, a, b in one.points
+            (n, at(a), size - at(b), formats.figure(one.name, a), formats.figure(one.name, b)) for n, a, b in one.points
         ],
-        "low": words.figure(one.name, low),
-        "high": words.figure(one.name, high),
+        "low": formats.figure(one.name, low),
+        "high": formats.figure(one.name, high),
         "logarithm": logarithm,
         "tau": f"{one.found.tau:.2f}" if one.found and math.isfinite(one.found.tau) else "–",
         "size": size,

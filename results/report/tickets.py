@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from results.report import words
+from results.report import formats
 from results.report.gather import Gathered
 
 
@@ -68,10 +68,10 @@ def _twins(tickets: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any]
 
 def _dense(twin: Mapping[str, Any]) -> dict[str, Any]:
     cost = twin["cost"]
-    return {"name": "dense twin", "dense": True, "sparsity": words.percent(0.0), **_figures(twin, twin)} | {
+    return {"name": "dense twin", "dense": True, "sparsity": formats.percent(0.0), **_figures(twin, twin)} | {
         "find": "–",
         "train": _cost(cost),
-        "bytes": words.number(twin["bytes"]),
+        "bytes": formats.number(twin["bytes"]),
     }
 
 
@@ -80,28 +80,28 @@ def _row(ticket: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": ticket["name"],
         "dense": False,
-        "sparsity": f"{100 * ticket['sparsity']:.2f}{words.THIN}%",
+        "sparsity": f"{100 * ticket['sparsity']:.2f}{formats.THIN}%",
         **_figures(ticket, ticket["dense"]),
         "find": _cost(ticket["cost"]["find"]),
         "train": _cost(ticket["cost"]["train"]),
-        "bytes": words.number(min(stored)) if stored else "–",
+        "bytes": formats.number(min(stored)) if stored else "–",
     }
 
 
 def _figures(row: Mapping[str, Any], twin: Mapping[str, Any]) -> dict[str, Any]:
     changed = row is not twin
-    shown = {"test": words.percent(row.get("test_accuracy")), "val": words.percent(row["val_accuracy"])}
-    shown["val_change"] = words.change(twin["val_accuracy"], row["val_accuracy"], points=True) if changed else ""
+    shown = {"test": formats.percent(row.get("test_accuracy")), "val": formats.percent(row["val_accuracy"])}
+    shown["val_change"] = formats.change(twin["val_accuracy"], row["val_accuracy"], points=True) if changed else ""
     if row.get("val_noise") is not None and not changed:
         shown["val_change"] = f"±{100 * row['val_noise']:.1f}"
     for name in ("spikes", "sops", "energy_nj", "with_memory_nj"):
-        shown[name] = words.number(row[name])
-        shown[f"{name}_change"] = words.change(twin[name], row[name]) if changed else ""
+        shown[name] = formats.number(row[name])
+        shown[f"{name}_change"] = formats.change(twin[name], row[name]) if changed else ""
     return shown
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
-    return f"{words.number(cost['sample_steps'])} ({words.duration(cost['seconds'])})" if cost["epochs"] else "–"
+    return f"{formats.number(cost['sample_steps'])} ({formats.duration(cost['seconds'])})" if cost["epochs"] else "–"
 
 
 def layers(tickets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -119,6 +119,6 @@ def layers(tickets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         cells = [row["cells"].get(index) for index in range(len(tickets) + 1)]
         if any(cell is not None for cell in cells):
             what = "firing rate" if row["rate"] else "weights kept"
-            shown = [(words.percent(cell), cell or 0.0) for cell in cells]
+            shown = [(formats.percent(cell), cell or 0.0) for cell in cells]
             rows.append({"name": name, "op": row["op"], "what": what, "rate": row["rate"], "cells": shown})
     return rows
