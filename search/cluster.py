@@ -260,10 +260,12 @@ PROBE = """
 import json, ray, sys
 try:
     ray.init(address=sys.argv[1], log_to_driver=False, logging_level="error")
-    print(json.dumps(""))
+    said = ""
 except Exception as error:
-    print(json.dumps(f"{type(error).__name__}: {error}"))
+    said = f"{type(error).__name__}: {error}"
+print("\\n" + sys.argv[2] + json.dumps(said), flush=True)
 """
+ANSWER = "spikefront: "  # begins the line of a probe's answer; libraries may print others
 
 
 def _probe(address: str) -> None:
@@ -283,7 +285,7 @@ def _probe(address: str) -> None:
                 f"--address {address}: nothing answers there ({_line(error)}); begin a cluster by `ray start --head`, "
                 "or leave --address out for a Ray of this machine alone"
             ) from error
-    command = [sys.executable, "-c", PROBE, address]
+    command = [sys.executable, "-c", PROBE, address, ANSWER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             said = _said(process)
@@ -310,8 +312,9 @@ def _said(process: subprocess.Popen) -> str:
                     selector.unregister(key.fd)
             if b"InvalidAuthToken" in text[logged]:
                 return "AuthenticationError"
-            if text[said].endswith(b"\n"):
-                return " ".join(json.loads(text[said].splitlines()[-1]).split())
+            for line in text[said].split(b"\n")[:-1]:
+                if line.startswith(ANSWER.encode()):
+                    return " ".join(json.loads(line.removeprefix(ANSWER.encode())).split())
     return f"it does not answer as a Ray cluster within {PATIENCE:g} seconds"
 
 

@@ -99,8 +99,9 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
 
 
 def study_of(folder: RunFolder) -> dict[str, str]:
-    """Name of a run's study, and what tells the run from all others."""
-    return {"name": text_name(folder.path.resolve()), "run": f"{_part(folder, 'created')} {_part(folder, 'hash')}"}
+    """Name of a run's study, and what tells the run from all others; one that is not begun has nothing yet."""
+    run = f"{_part(folder, 'created')} {_part(folder, 'hash')}" if folder.config.exists() else ""
+    return {"name": text_name(folder.path.resolve()), "run": run}
 
 
 def _objectives(folder: RunFolder) -> dict[str, int]:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 from spaces.errors import ClusterError, LedgerError, RunError, typed_line
 
-MEMORY, DEVICE, DISK, FILES, PROCESSES, PACKAGES, OTHER = (
+MEMORY, DEVICE, DISK, FILES, PROCESSES, PACKAGES, OURS, OTHER = (
     "memory ran short",
     "the device failed",
     "the disk is full",
     "too many files are open",
     "no more processes or threads can be had",
     "a package cannot be loaded",
+    "a module of this program cannot be loaded",
     "a file or the system failed",
 )
 ADVICE = {
@@ -25,8 +26,10 @@ ADVICE = {
     FILES: "raise the limit (ulimit -n)",
     PROCESSES: "end some, or raise the limit (ulimit -u)",
     PACKAGES: "mend the installation",
+    OURS: "see that PYTHONPATH holds no other module of that name, or install the program anew",
     OTHER: "see that it works",
 }
+MODULES = ("launch", "search", "evaluators", "results", "spaces")
 _SAID = {  # in the text of an error, in small letters
     MEMORY: (
         "t allocate memory",
@@ -120,7 +123,9 @@ def _fault_of(error: BaseException) -> str:
     if isinstance(error, OSError):
         return _NUMBERED.get(error.errno, OTHER)
     said = _said(error) if isinstance(error, RuntimeError | SystemError | ImportError) else ""
-    return said or (PACKAGES if isinstance(error, ImportError) else "")
+    if said or not isinstance(error, ImportError):
+        return said
+    return OURS if (error.name or "").split(".")[0] in MODULES else PACKAGES
 
 
 def _said(error: BaseException) -> str:

@@ -45,29 +45,58 @@ def test_imports_run_one_way(path):
     assert ours <= MAY_IMPORT[house]
 
 
-def test_modules_have_no_circles():
-    graph = {}
-    for path in FILES:
-        name = module_name(path)
-        top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
-        graph[name] = {node.module for node in top}
-        submodules = {f"{node.module}.{alias.name}" for node in top for alias in node.names}
-        if submodules & MODULES:  # ``from package import module``
-            graph[name] = {node.module for node in top if node.module not in PACKAGES} | (submodules & MODULES)
+def modules_of(path, known):
+    """Modules of ours that a file imports, inside functions, too, but for what only a type checker reads."""
+    tree = ast.parse(path.read_text())
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    unread = {id(inner) for node in typing for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in unread:
+            yield from (name.name for name in node.names if name.name in known)
+        elif isinstance(node, ast.ImportFrom) and id(node) not in unread:
+            for name in node.names:  # ``from package import module`` needs the module, not all of the package
+                whole = f"{node.module}.{name.name}"
+                yield from {whole if whole in known else node.module} & known
+
+
+def circle_of(files):
+    """The names of modules that import each other in a circle, the first one again at the end; empty if none do.
+
+    ``files`` has the path of each by its module's name.
+    """
+    graph = {name: set(modules_of(path, set(files))) for name, path in files.items()}
     done, path_now = set(), []
 
     def visit(name):
-        assert name not in path_now, f"circle: {' -> '.join([*path_now, name])}"
-        if name in done or name not in graph:
-            return
+        if name in path_now:
+            return [*path_now[path_now.index(name) :], name]
+        if name in done:
+            return []
         path_now.append(name)
-        for other in graph[name]:
-            visit(other)
+        found = next((found for other in sorted(graph[name]) if (found := visit(other))), [])
         path_now.pop()
         done.add(name)
+        return found
 
-    for name in graph:
-        visit(name)
+    return next((found for name in sorted(graph) if (found := visit(name))), [])
+
+
+def test_modules_have_no_circles():
+    assert circle_of({module_name(path): path for path in FILES}) == []
+
+
+def test_a_circle_is_found_through_an_import_inside_a_function(tmp_path):
+    files = {
+        "house.a": "from house import b\n",
+        "house.b": "def late():\n    from house.c import one\n",
+        "house.c": "import house.a\n",
+        "house.d": "from house.a import b\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert circle_of({name: tmp_path / name for name in files}) == ["house.a", "house.b", "house.c", "house.a"]
+    (tmp_path / "house.c").write_text("")
+    assert circle_of({name: tmp_path / name for name in files}) == []
 
 
 def test_help_imports_nothing_heavy():

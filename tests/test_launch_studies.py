@@ -167,11 +167,15 @@ def test_a_study_file_that_cannot_be_used_is_named_before_anything_is_scored(tab
     file.write_text("notes, and no study\n" * 50)
     message = error_of(capsys, options(table, out, "--candidates", "6", "--export-optuna", str(file)))
     assert "is no Optuna study file" in message
-    assert lines(out) <= 0
+    assert not out.exists()
+    message = error_of(capsys, options(table, out, "--candidates", "6", "--export-optuna", str(tmp_path)))
+    assert "is a folder: name a regular file, or a new one" in message
+    assert not out.exists()
     fine = tmp_path / "fine.db"
-    assert launch.main(["resume", str(out), "--export-optuna", str(fine)]) == 0
+    assert launch.main(options(table, out, "--candidates", "6", "--export-optuna", str(fine))) == 0
     assert lines(out) == 6
-    assert fine.exists()
+    assert "is no Optuna study file" in error_of(capsys, ["resume", str(out), "--export-optuna", str(file)])
+    assert launch.main(options(table, out, "--candidates", "6", "--export-optuna", str(fine))) == 0
 
 
 @pytest.mark.parametrize(("candidates", "took"), [("20", "dual"), ("256", "random")])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import launch
+from search import cluster
 from search.cluster import Cluster, check_room, config_cluster, difference, facts_of_process, room
 from search.config import Config
 from spaces.errors import ClusterError
@@ -122,3 +123,19 @@ def test_a_gpu_as_device_asks_for_one_a_worker_unless_it_is_said_otherwise():
     assert config_cluster(Config(device="cuda:1")).demand == {"CPU": 1.0, "GPU": 1.0}
     assert config_cluster(Config(device="cpu")).demand == {"CPU": 1.0}
     assert config_cluster(Config(device="cuda", gpus_per_worker=0.25)).demand == {"CPU": 1.0, "GPU": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("import sys; print('warm-up'); print(sys.argv[1] + '\"\"', flush=True); print('bye')", ""),
+        ("import sys; print('{}'); print(sys.argv[1] + '\"no \\\\n way\"'); print('{')", "no way"),
+        ("print('ready')", "does not answer"),
+    ],
+)
+def test_an_answer_of_a_probe_is_known_among_what_libraries_print(monkeypatch, printed, said):
+    monkeypatch.setattr(cluster, "PATIENCE", 10.0)
+    command = [sys.executable, "-c", printed, cluster.ANSWER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        answer = cluster._said(process)
+    assert answer == said or (said and said in answer)

@@ -71,3 +71,11 @@ def test_few_samples_are_searched_in_small_batches_which_the_run_tells_of(tmp_pa
     assert stored["config"]["batch_size"] == 2
     assert "note: a training step takes 2 of the" in capsys.readouterr().err
     assert any("a training step takes 2" in remark for remark in stored["task"]["remarks"])
+
+
+def test_a_resume_does_not_tell_again_what_the_run_began_with(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert launch.main(["--data", str(data), *SEARCH, "--batch-size", "32", "--out", str(out)]) == 0
+    assert "note: an epoch has 3 steps" in capsys.readouterr().err
+    assert launch.main(["resume", str(out)]) == 0
+    assert "note:" not in capsys.readouterr().err

@@ -16,6 +16,7 @@ from spaces.faults import (
     FILES,
     MEMORY,
     OTHER,
+    OURS,
     PACKAGES,
     PROCESSES,
     is_candidates,
@@ -46,6 +47,8 @@ class AcceleratorError(RuntimeError):
         (lambda: bytearray(2**60), MEMORY),
         (lambda: open("/no/such/file"), OTHER),  # noqa: SIM115, PTH123
         (lambda: __import__("no_such_package"), PACKAGES),
+        (lambda: __import__("search.no_such_module"), OURS),
+        (lambda: __import__("searching"), PACKAGES),
         (lambda: torch.zeros(2) @ torch.zeros(3), ""),
         (lambda: torch.zeros(2).view(3), ""),
         (lambda: [][0], ""),
