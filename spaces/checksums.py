@@ -48,7 +48,8 @@ def without_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
     rest = dict(value)
     kept = rest.pop(CHECKSUM, None)
     if CHECKSUM in value and kept != (found := with_checksum(rest)[CHECKSUM]):
-        raise ValueError(f"its checksum is {found} and {CHECKSUM} says {json.dumps(kept)[:40]}; an edit takes that out")
+        said = json.dumps(kept)[:40]
+        raise ValueError(f"{CHECKSUM} says {said}, its contents give {found}; who edits it removes {CHECKSUM}")
     name = next(reversed(rest), None)
     if CHECKSUM not in value and name is not None:
         kept = rest.pop(name)

@@ -23,7 +23,7 @@ from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import new_supernet, train_supernet
 from results.ledger import Ledger
-from search.job import make_goal
+from search.goal import make_goal
 from search.loop import Budget, in_process, search
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO

@@ -51,7 +51,7 @@ def own_workers(kind="RayTrainWorker"):
     for home in Path("/proc").iterdir():
         if home.name.isdecimal():
             try:
-                line, parents = (home / "cmdline").read_text(), [int(home.name)]
+                line, parents = (home / "cmdline").read_text(errors="replace"), [int(home.name)]
                 while parents[-1] > 1:
                     parents.append(
                         int((home.parent / str(parents[-1]) / "stat").read_text().rpartition(")")[2].split()[1])
