@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.needs import check_effect
-from search.options import DESCRIPTION, EXAMPLES, WORKERS, parse_search, parse_sweep, search_parser
-from search.parser import Parser, UnknownOption, parts
+from search.options.needs import check_effect
+from search.options.parser import Parser, UnknownOption, parts
+from search.options.search_options import DESCRIPTION, EXAMPLES, WORKERS, parse_search, parse_sweep, search_parser
 from spaces.credentials import hide
 from spaces.errors import OptionError, SearchError, one_line, unknown
-from spaces.faults import machine_fault, told
+from spaces.faults import fault_line, machine_fault
 from spaces.paths import user_path
 from spaces.terminal import show_all
 
@@ -47,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not (fault := machine_fault(error)):
             raise
-        what = told(error, fault, "give the same command again; all so far is kept")
+        what = fault_line(error, fault, "give the same command again; all so far is kept")
         print(f"error: {hide(what, args)}", file=sys.stderr)
         return 2
 
@@ -191,8 +191,8 @@ def _prune_options(parser: Parser) -> None:
 
 def _prune(args: list[str]) -> int:
     options = vars(parser_of("prune").parse_args(args))
-    from search.tickets import prune_run
-    from search.wish import NEEDS, Wish, parse_sparsities
+    from search.options.pruning import NEEDS, PruningOptions, parse_sparsities
+    from search.work.tickets import prune_run
 
     run, number = user_path(options.pop("name"), "run"), options.pop("candidate", None)
     where = {name: options.pop(name) for name in ("data", "data_dir", "device", "threads") if name in options}
@@ -201,8 +201,8 @@ def _prune(args: list[str]) -> int:
         options["sparsities"] = parse_sparsities(options.pop("sparsity"))
     if "spare" in options:
         options["spare"] = parts("--spare", options["spare"])
-    wish = Wish(**options)
-    check_effect([wish], options, NEEDS)
+    pruning = PruningOptions(**options)
+    check_effect([pruning], options, NEEDS)
 
     def say(made: tuple[Any, list[Path]]) -> str:
         from search.summary import summary_of_tickets
@@ -211,7 +211,7 @@ def _prune(args: list[str]) -> int:
 
     again = f"python launch.py prune {shlex.join(args)}"
     return _carry_out(
-        lambda console: prune_run(run, wish, number=number, where=where, final=final, console=console), say, again
+        lambda console: prune_run(run, pruning, number=number, where=where, final=final, console=console), say, again
     )
 
 

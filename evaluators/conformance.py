@@ -142,7 +142,7 @@ class SpaceConformance:
             form = space.canonical(candidate)
             space.check(form)
             assert space.canonical(form) == form, candidate
-            assert not space.flaw(form), candidate
+            assert not space.infeasible(form), candidate
             assert space.features(form) == space.features(candidate), candidate
             assert all(isinstance(value, float) for value in space.features(form).values()), candidate
             sizes = [count_parameters(space.network(self.spec, c)) for c in (form, candidate)]
@@ -152,7 +152,7 @@ class SpaceConformance:
         """They fill the space and can be networks."""
         for name, filling in space.published.items():
             space.check(filling)
-            assert not space.flaw(Candidate(filling)), name
+            assert not space.infeasible(Candidate(filling)), name
 
     def test_usual_values_are_of_their_blanks(self, space: Space) -> None:
         """All of them in one candidate."""

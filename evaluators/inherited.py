@@ -97,9 +97,8 @@ def _score_from_one(
     ``root`` tells its beginnings from those of others in the cache.
     """
     start = time.perf_counter()
-    reason = ""
-    if flaw := setting.space.flaw(candidate):
-        return Score(state="infeasible", fidelity="supernet", seconds=time.perf_counter() - start, error=flaw)
+    if reason := setting.space.infeasible(candidate):
+        return Score(state="infeasible", fidelity="supernet", seconds=time.perf_counter() - start, error=reason)
 
     def stop(evaluation: Evaluation) -> bool:
         nonlocal reason

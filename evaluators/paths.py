@@ -107,7 +107,7 @@ def sound(space: Space, groups: Iterator[list[Candidate]], rng: np.random.Genera
         SpaceError: none of many draws can.
     """
     for group in groups:
-        yield [space.sample_sound(rng) if space.flaw(candidate) else candidate for candidate in group]
+        yield [space.sample_sound(rng) if space.infeasible(candidate) else candidate for candidate in group]
 
 
 def within(
@@ -121,7 +121,7 @@ def within(
     missed = 0
     for group in groups:
         redrawn = [Candidate({**candidate, blank: values[int(rng.integers(len(values)))]}) for candidate in group]
-        if kept := [candidate for candidate in redrawn if not space.flaw(candidate)]:
+        if kept := [candidate for candidate in redrawn if not space.infeasible(candidate)]:
             missed = 0
             yield kept
         elif (missed := missed + 1) == MANY:

@@ -57,8 +57,8 @@ def score_by_proxies(setting: Setting, candidate: Candidate, *, supernet: nn.Mod
     it. One with a sparsity is pruned in one shot, by the size of these weights.
     """
     start = time.perf_counter()
-    if flaw := setting.space.flaw(candidate):
-        return Score(state="infeasible", fidelity="proxy", seconds=time.perf_counter() - start, error=flaw)
+    if reason := setting.space.infeasible(candidate):
+        return Score(state="infeasible", fidelity="proxy", seconds=time.perf_counter() - start, error=reason)
     try:
         network = build_alone(setting, candidate)
         if supernet is None:

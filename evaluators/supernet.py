@@ -51,7 +51,7 @@ def train_supernet(
 ) -> tuple[nn.Module, list[Epoch]]:
     """Trains a supernet on the paths that the recipe's sampling rule draws; or an ``Ensemble`` of them.
 
-    Of an ensemble as many are trained at once as ``abreast`` says.
+    Of an ensemble as many are trained at once as ``trained_at_once`` says.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -74,7 +74,7 @@ def train_supernet(
         done[number] = _steps(setting)  # of one that was trained before, too
         return trained
 
-    several, trained = abreast(setting, workers), []
+    several, trained = trained_at_once(setting, workers), []
     threads = torch.get_num_threads() // several
     for first in range(0, count, several):
         now = range(first, min(first + several, count))
@@ -89,7 +89,7 @@ class _EndedError(Exception):
     """Ends the training of a supernet, of which another beside it has failed."""
 
 
-def abreast(setting: Setting, workers: Workers = ALONE) -> int:
+def trained_at_once(setting: Setting, workers: Workers = ALONE) -> int:
     """How many supernets of an ensemble are trained at once: as many as PyTorch has threads, which they share.
 
     On one core a network is trained at more than half of its speed on two, as not all of a step is shared among them.

@@ -167,8 +167,8 @@ def scorer(table: Table, space: Space, objectives: Sequence[str], ladder: Ladder
     hidden = {column for rung in ladder for column in rung.readings.values()} - set(objectives)
 
     def score(candidate: Candidate, passed: int = 0) -> Score:
-        if flaw := space.flaw(candidate):
-            return Score(state="infeasible", fidelity="trained", error=flaw)
+        if reason := space.infeasible(candidate):
+            return Score(state="infeasible", fidelity="trained", error=reason)
         row = rows.get(tuple(candidate[name] for name in table.blanks))
         if row is None:
             return Score(state="infeasible", fidelity="trained", error="the table has no row of this candidate")

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from results.folder import RunFolder, default_path, lock
-from search.config import Config, from_json, to_json
-from search.needs import check_effect, idle
+from search.options.config import Config, from_json, to_json
+from search.options.needs import check_effect, idle
 from search.run import going_on_with, resume, run_search, workers
 from spaces.checksums import read_json, write_json
 from spaces.credentials import without_credentials

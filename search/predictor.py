@@ -14,10 +14,10 @@ from results.folder import RunFolder
 from results.ledger import Outcome
 from results.predicted import Forecast, Predicted, read_predicted, write_predicted
 from results.trust import agreement
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.samplers.bayes import informative
+from search.samplers.constraints import usable
 from search.samplers.modelled import scale_of
-from search.samplers.standing import usable
 from search.samplers.surrogate import Belief, Points, encoder, fit, one_thread
 from spaces.errors import RunError
 from spaces.seeds import numpy_generator

@@ -14,9 +14,9 @@ from results.ledger import Outcome, read
 from results.report.page import write_report
 from results.table import count_rows, write_tables
 from results.tickets import write_ticket_table
-from search.config import from_json
-from search.goal import Goal, parse_constraints, parse_objective
-from search.samplers.standing import misses
+from search.loop.goal import Goal, parse_constraints, parse_objective
+from search.options.config import from_json
+from search.samplers.constraints import misses
 from spaces.errors import OptionError, RunError
 from spaces.files import reason
 from spaces.paths import user_path

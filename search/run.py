@@ -21,16 +21,16 @@ from rich.console import Console
 from results.earlier import fingerprint, read_earlier, to_lines
 from results.folder import RunFolder, claimed, default_path, open_existing
 from results.ledger import Ledger, read
-from search.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
-from search.job import Job, check_data
-from search.needs import check_effect, check_recordings
-from search.progress import stages
+from search.loop.progress import stages
+from search.options.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
+from search.options.needs import check_effect, check_recordings
 from search.publish import export, publish, study_of
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
+from search.work.job import Job, check_data
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError, RunError, SearchError, unknown
-from spaces.faults import machine_fault, told
+from spaces.faults import fault_line, machine_fault
 from spaces.find import file_of, is_file, own_code
 from spaces.paths import user_path
 
@@ -49,11 +49,11 @@ def prepare(config: Config) -> Job:
         if path := getattr(config, name):
             user_path(path, flag(name))
     if config.table is not None:
-        from search.tabular import prepare as prepare_by
+        from search.work.table import prepare as prepare_by
     elif config.train_epochs is not None:
-        from search.sweep import prepare as prepare_by
+        from search.work.sweep import prepare as prepare_by
     else:
-        from search.supernet_search import prepare as prepare_by
+        from search.work.supernet import prepare as prepare_by
     with own_code(config.space):
         job = prepare_by(config)
     if config.sampler != AUTO:
@@ -122,7 +122,7 @@ def workers(config: Config) -> AbstractContextManager[None]:
     """Within, the workers that a configuration asks for can be had; raises ClusterError where they cannot."""
     if config.runner == "in-process" and config.train_workers == 1:
         return nullcontext()
-    from search.cluster import config_cluster, connected
+    from search.runners.cluster import config_cluster, connected
 
     return connected(config_cluster(config))
 
@@ -167,7 +167,7 @@ def machine(folder: RunFolder) -> Iterator[None]:
         if not (fault := machine_fault(error)):
             raise
         go_on = f"go on with `launch.py resume {shlex.quote(str(folder.path))}`"
-        raise RunError(f"{told(error, fault, go_on)}; all so far is kept") from error
+        raise RunError(f"{fault_line(error, fault, go_on)}; all so far is kept") from error
 
 
 def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -> RunFolder:

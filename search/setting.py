@@ -12,9 +12,9 @@ from evaluators.tasks.classes import balanced_weights
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
-from search.config import Config, parse_time_schedule
-from search.goal import make_goal
-from search.steps import batch_for
+from search.loop.goal import make_goal
+from search.options.config import Config, parse_time_schedule
+from search.work.steps import batch_for
 from spaces.candidate import READINGS
 from spaces.errors import OptionError, one_line, unknown
 from spaces.find import make_space

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evaluators.checkpoint import Place, drop, join, read_tensors, save_tensors
 from results.folder import RunFolder
-from search.cluster import WORKER_START
+from search.runners.cluster import WORKER_START
 from spaces.credentials import has_gap, hide, without_credentials, without_gap
 from spaces.errors import OptionError, RunError, SearchError, one_line
 from spaces.paths import user_path

@@ -15,7 +15,7 @@ from results.report.formats import THIN, figure, short
 from results.report.gather import Gathered, gather
 from results.report.words import cards, volume
 from results.tickets import read_tickets
-from search.memory import is_open, settled
+from search.loop.memory import is_open, settled
 from spaces import SPACES
 from spaces.candidate import BALANCED, Value
 from spaces.find import make_space, own_code

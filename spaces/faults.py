@@ -99,7 +99,7 @@ def is_candidates(error: BaseException) -> bool:
     return not isinstance(error, RunError | LedgerError | ClusterError) and not machine_fault(error)
 
 
-def told(error: BaseException, fault: str, go_on: str) -> str:
+def fault_line(error: BaseException, fault: str, go_on: str) -> str:
     """A fault of the machine in one line: what, the library's words, what to do, and how to ``go_on`` afterwards."""
     return f"{fault} ({typed_line(error)}): {ADVICE[fault]}, then {go_on}"
 

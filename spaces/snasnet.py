@@ -251,7 +251,7 @@ def snasnet(
         build=build,
         published=PUBLISHED,
         family=lambda value: str(value).rstrip("13"),
-        flaw=partial(disconnected, timesteps=timesteps),
+        infeasible=partial(disconnected, timesteps=timesteps),
         canonical=partial(canonical, timesteps=timesteps),
         features=partial(features, timesteps=timesteps),
         compiled=compiled,

@@ -20,7 +20,7 @@ MOST_STEPS = 1024
 FARTHEST = 2**61  # ends of an integer blank: an index into its values fits into 64 bits
 DRAWN = 8
 TIMESTEPS = "timesteps"
-FUNCTIONS = ("build", "family", "flaw", "canonical", "features")
+FUNCTIONS = ("build", "family", "infeasible", "canonical", "features")
 
 
 def check_space(space: "Space") -> None:
@@ -100,7 +100,7 @@ def _check_functions(space: "Space", drawn: list[Candidate]) -> None:
             _is("family", space.family(value), Hashable, "a value, such as the kind of operation")
     names: set[str] | None = None
     for candidate in drawn:
-        if _is("flaw", space.flaw(candidate), str, "a text, empty if all is well"):
+        if _is("infeasible", space.infeasible(candidate), str, "a text, empty if all is well"):
             continue
         space.check(_is("canonical", space.canonical(candidate), Candidate, "a Candidate"))
         features = _is("features", space.features(candidate), Mapping, "numbers by name")

@@ -47,7 +47,7 @@ class Space:
         usual: blank -> the value that a draw takes three times in four, for blanks whose values seldom work together:
             a supernet then learns, and a search begins, around one design. A space may have none.
         family: value of a categorical blank -> the kind of operation it is; values of one family differ in size only.
-        flaw: why a candidate cannot be a network at all, such as a cell that joins nothing; empty if it can.
+        infeasible: why a candidate cannot be a network at all, such as a cell that joins nothing; empty if it can.
         canonical: the candidate that stands for all that are the same network but for dead or renamed parts; samplers
             ask for no other.
         features: what is known of a candidate without building it, as numbers by name: operations on live paths, depth,
@@ -63,7 +63,7 @@ class Space:
     published: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     usual: Mapping[str, Value] = field(default_factory=dict)
     family: Callable[[Value], Value] = lambda value: value
-    flaw: Callable[[Candidate], str] = lambda candidate: ""
+    infeasible: Callable[[Candidate], str] = lambda candidate: ""
     canonical: Callable[[Candidate], Candidate] = lambda candidate: candidate
     features: Callable[[Candidate], Mapping[str, float]] = lambda candidate: {}
     compiled: bool = True
@@ -85,7 +85,7 @@ class Space:
 
         if candidate is not None:
             self.check(candidate)
-            if reason := self.flaw(candidate):
+            if reason := self.infeasible(candidate):
                 raise SpaceError(f"candidate {candidate.key} of space {self.name!r} is no network: {reason}")
         draft = Draft(space=self.name, distributions=self.blanks, candidate=candidate, entangled=entangled)
         if self.build is None:
@@ -138,7 +138,7 @@ class Space:
             SpaceError: none of many draws can.
         """
         for _ in range(TRIES):
-            if not (reason := self.flaw(candidate := self.sample(rng))):
+            if not (reason := self.infeasible(candidate := self.sample(rng))):
                 return candidate
         raise SpaceError(f"none of {TRIES} random candidates of space {self.name!r} is a network: {reason}")
 

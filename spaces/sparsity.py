@@ -51,7 +51,7 @@ def with_sparsity(space: Space, most: float) -> Space:
         blanks={**space.blanks, SPARSITY: FloatDistribution(0.0, most)},
         published={name: {**filling, SPARSITY: 0.0} for name, filling in space.published.items()},
         build=build,
-        flaw=of_dense(space.flaw),
+        infeasible=of_dense(space.infeasible),
         canonical=canonical,
         features=of_dense(space.features),
     )

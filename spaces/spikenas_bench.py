@@ -96,7 +96,7 @@ def features(candidate: Candidate) -> dict[str, float]:
     }
 
 
-def flaw(candidate: Candidate) -> str:
+def infeasible(candidate: Candidate) -> str:
     """Says that no way leads through the cell, where none does."""
     return (
         "" if paths(candidate) else "no path leads from node 0 to node 3: give edges op_e03, or op_e01 and op_e13, ..."
@@ -140,7 +140,7 @@ def spikenas_bench(*, width: int = 16, timesteps: int = 5, neuron: str = "lif", 
         timesteps=timesteps,
         build=build,
         family=lambda op: min(int(op), 2),
-        flaw=flaw,
+        infeasible=infeasible,
         canonical=canonical,
         features=features,
         compiled=compiled,

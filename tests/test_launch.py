@@ -21,10 +21,10 @@ import launch
 from evaluators.checkpoint import load_weights, read_tensors
 from evaluators.supernet import new_supernet
 from results.ledger import read
-from search.config import Config, from_json, to_json
-from search.options import parse_search, search_parser
-from search.parcel import pack, scorer
-from search.prepare import prepare_setting
+from search.options.config import Config, from_json, to_json
+from search.options.search_options import parse_search, search_parser
+from search.runners.payload import pack, scorer
+from search.work.prepare import prepare_setting
 from spaces.candidate import READINGS, Candidate
 from spaces.checksums import without_checksum
 from spaces.errors import SearchError
@@ -560,7 +560,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(whole, data, tmp_path):
     out = tmp_path / "run"
     args = ["--data", str(data), *SMALL, "--out", str(out)]
     code = """
-import os, signal, sys, launch, search.supernet_search as job
+import os, signal, sys, launch, search.work.supernet as job
 signal.signal(signal.SIGINT, signal.default_int_handler)  # children of background jobs inherit "ignore"
 score, calls = job.score_from_supernet, []
 def interrupted(*args, **options):
@@ -630,9 +630,9 @@ def test_candidates_that_are_no_networks_are_not_asked_for(data, tmp_path):
     space = make_space("snasnet", options={"timesteps": 2})[0]
     asked = [Candidate({blank: row[f"param.{blank}"] for blank in space.blanks}) for row in rows]
     assert len(asked) == 12
-    assert not any(map(space.flaw, asked))
+    assert not any(map(space.infeasible, asked))
     drawn = [space.sample(np.random.default_rng(seed)) for seed in range(30)]
-    assert any(map(space.flaw, drawn))
+    assert any(map(space.infeasible, drawn))
 
 
 def test_finalists_are_a_study_of_their_own(whole, tmp_path):

@@ -17,8 +17,8 @@ from rich.console import Console
 import launch
 from results.folder import RunFolder
 from results.ledger import read
-from search.config import Config, from_json, to_json
 from search.grid import PLAN, run_grid
+from search.options.config import Config, from_json, to_json
 from search.publish import refresh
 from search.run import resume, run_search
 from spaces.checksums import CHECKSUM

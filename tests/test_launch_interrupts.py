@@ -7,7 +7,7 @@ import pytest
 import launch
 import search.grid
 import search.run
-from search.config import Config
+from search.options.config import Config
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def stop(*_, **__):
 
 
 WHERE = {
-    "once": ["search.job.search"],
-    "again in the report": ["search.job.search", "search.run.publish"],
+    "once": ["search.work.job.search"],
+    "again in the report": ["search.work.job.search", "search.run.publish"],
     "in the report": ["search.run.publish"],
     "in the summary": ["search.summary.summary"],
 }

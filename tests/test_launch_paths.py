@@ -100,7 +100,7 @@ def test_a_space_whose_name_leads_away_writes_in_runs_alone(tmp_path, monkeypatc
 
 def test_runs_of_a_sweep_have_folders_of_their_own_whatever_files_are_called(tmp_path, monkeypatch):
     from search.grid import run_grid
-    from search.options import SWEEP
+    from search.options.search_options import SWEEP
 
     monkeypatch.chdir(tmp_path)
     names = ["a/own.py:mine", "b/own.py:mine", "../own.py:" + "x" * 400]

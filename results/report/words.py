@@ -20,7 +20,7 @@ def summary(run: Gathered) -> list[str]:
     states = {
         state: sum(o.score.state == state for o in searched) for state in ("ok", "failed", "infeasible", "pruned")
     }
-    lost = _listed([plural(states[state], *verbs) for state, verbs in _LOST.items() if states[state]])
+    lost = _listed([plural(states[state], *verbs) for state, verbs in _NOT_SCORED.items() if states[state]])
     took = f"scored in {duration(sum(o.score.seconds for o in searched))}{_among(searched)}"
     took = f"looked up in the table {run.table}" if run.table else took
     sentences = [f"{plural(states['ok'], 'candidate', 'candidates')} {took}."]
@@ -54,7 +54,7 @@ def summary(run: Gathered) -> list[str]:
     return sentences
 
 
-_LOST = {
+_NOT_SCORED = {
     "failed": ("failed", "failed"),
     "infeasible": ("was infeasible", "were infeasible"),
     "pruned": ("was stopped early", "were stopped early"),

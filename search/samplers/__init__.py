@@ -8,7 +8,7 @@ more. It keeps no state: the same arguments give the same candidates, so resumin
 from collections.abc import Callable, Sequence
 
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from spaces.candidate import Candidate
 from spaces.space import Space
 

@@ -24,13 +24,13 @@ import numpy as np
 
 from results.front import pareto_mask, ranks, spread
 from results.ledger import Outcome
-from search.goal import Goal
-from search.rungs import is_partial, latest, rungs_passed
+from search.loop.goal import Goal
+from search.loop.rungs import is_partial, latest, rungs_passed
+from search.samplers.constraints import usable, violations
 from search.samplers.improvement import Boxes, Gain, boxes, expected_improvement, without
 from search.samplers.modelled import Scale, scale_of
 from search.samplers.nsga2 import move
 from search.samplers.partial import Ahead, as_at_the_end, joined
-from search.samplers.standing import usable, violations
 from search.samplers.surrogate import Belief, encoder, fit, one_thread, probability_above
 from search.samplers.unseen import distinct, forms
 from spaces.candidate import Candidate, Value

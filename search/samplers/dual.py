@@ -22,7 +22,7 @@ import numpy as np
 
 from results.front import hypervolume
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.samplers.bayes import START, propose
 from spaces.candidate import COUNT_LIKE, Candidate
 from spaces.space import Space

@@ -18,7 +18,7 @@ import numpy as np
 
 from results.front import ranks, spread
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.samplers.unseen import distinct
 from spaces.candidate import COUNT_LIKE, METRICS, Candidate
 from spaces.seeds import numpy_generator

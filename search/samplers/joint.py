@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.samplers.bayes import propose
 from spaces.candidate import Candidate
 from spaces.space import Space

@@ -16,9 +16,9 @@ from optuna.distributions import BaseDistribution
 
 from results.front import crowding, ranks
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
+from search.samplers.constraints import violations
 from search.samplers.scale import is_numeric, shift
-from search.samplers.standing import violations
 from search.samplers.unseen import distinct
 from spaces.candidate import COUNT_LIKE, Candidate, Value
 from spaces.seeds import numpy_generator

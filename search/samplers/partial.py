@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluators.ladder import Ladder
 from results.ledger import Outcome
-from search.rungs import is_partial, rungs_passed
+from search.loop.rungs import is_partial, rungs_passed
 from search.samplers.modelled import Scale
 from search.samplers.surrogate import Process
 from spaces.candidate import Candidate

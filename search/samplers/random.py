@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.samplers.unseen import distinct
 from spaces.candidate import Candidate
 from spaces.seeds import numpy_generator

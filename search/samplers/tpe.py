@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import optuna
 
 from results.ledger import Outcome
-from search.goal import Goal
-from search.samplers.standing import misses
+from search.loop.goal import Goal
+from search.samplers.constraints import misses
 from search.samplers.unseen import distinct
 from spaces.candidate import Candidate
 from spaces.seeds import derive, numpy_generator

@@ -56,4 +56,4 @@ def _first_unseen(space: Space, propose: Callable[[], Candidate], taken: set[Can
 
 def forms(space: Space, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
     """The canonical forms of those candidates that can be networks, in order."""
-    return (space.canonical(candidate) for candidate in candidates if not space.flaw(candidate))
+    return (space.canonical(candidate) for candidate in candidates if not space.infeasible(candidate))

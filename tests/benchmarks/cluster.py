@@ -21,12 +21,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from results.ledger import Ledger, Outcome
-from search.cluster import Cluster, connected
-from search.dispatch import Dispatch, Pace
-from search.goal import Goal
-from search.loop import Budget, in_process, search
-from search.pool import pooled
-from search.racing import rivals_of
+from search.loop.goal import Goal
+from search.loop.loop import Budget, in_process, search
+from search.loop.racing import rivals_of
+from search.runners.cluster import Cluster, connected
+from search.runners.dispatch import Dispatch, Pace
+from search.runners.pool import pooled
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import Candidate, Score
@@ -70,7 +70,7 @@ def seconds_of(candidate: Candidate) -> float:
 def sleeper(milliseconds: float):
     """A score that takes so long and computes nothing."""
 
-    def load(parcel: None):
+    def load(payload: None):
         import time
 
         from spaces.candidate import Score

@@ -34,7 +34,7 @@ import numpy as np
 import launch
 from evaluators import training
 from results.ledger import Ledger
-from search import finalists, tickets
+from search.work import finalists, tickets
 from spaces.checksums import CHECKSUM
 
 SMALL = "--width 3 --timesteps 2 --no-compile --supernet-epochs 2 --batch-size 16 --candidates 12 --batch 6 --threads 1"

@@ -21,8 +21,8 @@ from walk import as_measured
 
 from results.folder import RunFolder
 from results.front import hypervolume, pareto_mask
-from search.goal import Goal, parse_reference
-from search.options import parse_search
+from search.loop.goal import Goal, parse_reference
+from search.options.search_options import parse_search
 from search.run import run_search
 
 SPLITS = {"validation": "val_accuracy", "test": "test_accuracy"}

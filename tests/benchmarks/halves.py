@@ -20,8 +20,8 @@ from walk import reached, volumes, walk
 from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import train_supernet
-from search.goal import Goal
-from search.prepare import prepare_setting
+from search.loop.goal import Goal
+from search.work.prepare import prepare_setting
 from spaces.candidate import Candidate, Score
 
 

@@ -9,8 +9,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from search.config import Config
-from search.options import parse_search
+from search.options.config import Config
+from search.options.search_options import parse_search
 
 
 def parse(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Config]:

@@ -38,8 +38,8 @@ from evaluators.supernet import train_supernet
 from evaluators.training import fit
 from results.folder import match_hash
 from results.trust import agreement
-from search.finalists import pruned_as_asked
 from search.setting import config_space, load_config_task, make_setting
+from search.work.finalists import pruned_as_asked
 from spaces.candidate import READINGS, Candidate, Score
 from spaces.files import write_atomic
 from spaces.seeds import derive, numpy_generator, torch_generator

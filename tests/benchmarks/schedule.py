@@ -16,7 +16,7 @@ from options import parse  # makes the project importable, too
 from supernet import measure
 
 from evaluators.training import Plan
-from search.config import parse_time_schedule
+from search.options.config import parse_time_schedule
 
 
 def main() -> None:

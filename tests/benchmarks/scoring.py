@@ -23,8 +23,8 @@ from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.supernet import new_supernet, train_supernet
 from results.ledger import Ledger
-from search.goal import make_goal
-from search.loop import Budget, in_process, search
+from search.loop.goal import make_goal
+from search.loop.loop import Budget, in_process, search
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO
 from search.setting import config_space, load_config_task, make_setting

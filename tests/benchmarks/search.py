@@ -22,7 +22,7 @@ from evaluators.ladder import parse_ladder
 from evaluators.table import Table, flat_space, read_table, scorer
 from results.front import hypervolume
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.samplers import SAMPLERS
 from spaces.find import make_space
 

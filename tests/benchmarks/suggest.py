@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import Candidate, Score

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from evaluators.inherited import score_from_supernet
 from evaluators.supernet import train_supernet
-from search.config import Config
+from search.options.config import Config
 from search.setting import config_space, load_config_task, make_setting
 from spaces.seeds import numpy_generator
 

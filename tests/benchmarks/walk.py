@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from evaluators.ladder import cost
 from results.front import hypervolume
 from results.ledger import Outcome
-from search.goal import Goal
-from search.loop import Budget, in_process, search
-from search.rungs import rungs_passed
+from search.loop.goal import Goal
+from search.loop.loop import Budget, in_process, search
+from search.loop.rungs import rungs_passed
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import COUNT_LIKE, Candidate, Score

@@ -135,7 +135,7 @@ def test_dense_seldom_draws_an_identity_beside_one_kind_of_operation():
 
 def flawed(space, reason):
     """The space, with candidates that are no networks."""
-    return replace(space, flaw=reason)
+    return replace(space, infeasible=reason)
 
 
 @pytest.mark.parametrize("rule", PATH_RULES)
@@ -145,7 +145,7 @@ def test_paths_that_are_no_networks_are_drawn_anew(rule):
     space = flawed(whole, lambda candidate: "none" if candidate["a"] == candidate["b"] else "")
     rng = numpy_generator(0, rule)
     groups = list(islice(sound(space, PATH_RULES[rule](space, 3, rng), rng), 200))
-    assert all(len(group) == 3 and not any(map(space.flaw, group)) for group in groups)
+    assert all(len(group) == 3 and not any(map(space.infeasible, group)) for group in groups)
     seen = {(candidate["a"], candidate["b"]) for group in groups for candidate in group}
     assert seen == {(0, 1), (1, 0), (2, 0), (2, 1)}
 

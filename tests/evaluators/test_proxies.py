@@ -132,7 +132,7 @@ def test_a_sparse_candidate_is_pruned_before_it_is_looked_at(setting):
 def test_a_silent_beginning_is_no_flaw_but_a_broken_cell_is(setting):
     quiet = replace(setting, recipe=replace(setting.recipe, norm_scale=1e-6, head_gain=1e-6, identity=False))
     assert score_by_proxies(quiet, candidate_of(setting)).state == "ok"
-    broken = replace(setting, space=replace(setting.space, flaw=lambda candidate: "joins nothing"))
+    broken = replace(setting, space=replace(setting.space, infeasible=lambda candidate: "joins nothing"))
     found = score_by_proxies(broken, candidate_of(setting))
     assert (found.state, found.error, found.columns) == ("infeasible", "joins nothing", {})
 

@@ -12,8 +12,8 @@ from evaluators.evaluation import calibration_batches, evaluate, recalibrate, re
 from evaluators.training import Plan
 from results.folder import create_or_open
 from results.ledger import Outcome
-from search.finalists import Finalist, Training, checkpoint_of, train
-from search.goal import Goal
+from search.loop.goal import Goal
+from search.work.finalists import Finalist, Training, checkpoint_of, train
 from spaces.candidate import Candidate, Score
 from spaces.norms import NORMS
 from spaces.residual import residual

@@ -19,10 +19,10 @@ from evaluators.inherited import inherited, score_from_supernet
 from evaluators.paths import within
 from evaluators.prefix import PrefixCache
 from evaluators.readings import Readings, measured, without_skips
-from evaluators.supernet import abreast, checkpoints, new_supernet, train_supernet
+from evaluators.supernet import checkpoints, new_supernet, train_supernet, trained_at_once
 from evaluators.training import TrainingError
 from evaluators.workers import Workers
-from search.config import Config
+from search.options.config import Config
 from search.setting import held
 from spaces.candidate import READINGS, Score
 from spaces.errors import OptionError, SpaceError
@@ -153,14 +153,14 @@ def test_a_new_one_takes_the_weights_of_a_trained_one(few, trained):
 
 
 def test_paths_within_a_family_are_networks_of_it(setting):
-    space = replace(setting.space, flaw=lambda candidate: "odd" if candidate["slot2"] == "skip" else "")
+    space = replace(setting.space, infeasible=lambda candidate: "odd" if candidate["slot2"] == "skip" else "")
     rng = numpy_generator(0)
     drawn = iter(lambda: [space.sample(rng), space.sample(rng)], None)
     groups = within(space, drawn, rng, blank="slot1", values=SLOT1[1])
     seen = [candidate for _ in range(40) for candidate in next(groups)]
     assert {candidate["slot1"] for candidate in seen} == set(SLOT1[1])
     assert all(candidate["slot2"] != "skip" for candidate in seen)
-    hopeless = replace(space, flaw=lambda candidate: "none")
+    hopeless = replace(space, infeasible=lambda candidate: "none")
     with pytest.raises(SpaceError, match="none is a network"):
         next(within(hopeless, drawn, rng, blank="slot1", values=SLOT1[1]))
 
@@ -245,8 +245,12 @@ def test_a_member_that_diverges_is_the_fault_of_all(three):
 
 
 def test_only_on_the_cpu_and_with_whole_batches_are_members_trained_at_once(three, two_threads):
-    assert [abreast(three), abreast(alone(three, 0)), abreast(replace(three, device="cuda"))] == [2, 1, 1]
-    assert abreast(three, Workers(rank=0, count=2)) == 1
+    assert [
+        trained_at_once(three),
+        trained_at_once(alone(three, 0)),
+        trained_at_once(replace(three, device="cuda")),
+    ] == [2, 1, 1]
+    assert trained_at_once(three, Workers(rank=0, count=2)) == 1
 
 
 def test_a_score_is_the_mean_over_the_members_and_no_cache_or_judge_changes_it(three, ensemble):

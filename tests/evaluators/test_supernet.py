@@ -93,7 +93,7 @@ def test_a_candidate_with_a_sparsity_is_pruned_in_one_shot(setting, supernet):
 
 
 def test_a_candidate_that_is_no_network_is_infeasible(setting, supernet):
-    flawed = replace(setting, space=replace(setting.space, flaw=lambda candidate: "it joins nothing"))
+    flawed = replace(setting, space=replace(setting.space, infeasible=lambda candidate: "it joins nothing"))
     score = score_from_supernet(flawed, supernet, draws(setting, 1)[0])
     assert (score.state, score.error, score.accuracy) == ("infeasible", "it joins nothing", None)
 

@@ -110,8 +110,8 @@ def test_columns_that_are_metrics_fill_their_fields_if_they_are_valid(tmp_path):
         read(tmp_path / "percent.csv", objectives=("accuracy",))
 
 
-def space_of(flaw=lambda candidate: "", **blanks):
-    return Space(name="own", about="", blanks=blanks, timesteps=1, build=None, flaw=flaw)
+def space_of(infeasible=lambda candidate: "", **blanks):
+    return Space(name="own", about="", blanks=blanks, timesteps=1, build=None, infeasible=infeasible)
 
 
 def test_a_space_of_its_own_reads_the_table_in_its_own_values(tmp_path):
@@ -119,7 +119,7 @@ def test_a_space_of_its_own_reads_the_table_in_its_own_values(tmp_path):
     space = space_of(
         op=CategoricalDistribution(["conv", "skip"]),
         k=CategoricalDistribution(["1", "3"]),
-        flaw=lambda candidate: "too big" if candidate["k"] == "3" else "",
+        infeasible=lambda candidate: "too big" if candidate["k"] == "3" else "",
     )
     options = {name: space.options(name) for name in space.blanks}
     table = read(written(tmp_path / "t.csv", ROWS), blanks=options)

@@ -21,8 +21,8 @@ from results import optuna_tables
 from results.ledger import Outcome
 from results.optuna_study import MARK, check_target, export_optuna
 from results.table import front_numbers
-from search.goal import Goal, parse_constraints
-from search.samplers.standing import misses
+from search.loop.goal import Goal, parse_constraints
+from search.samplers.constraints import misses
 from spaces.candidate import Score
 from spaces.errors import RunError
 from spaces.space import Space

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from results.bounds import Constraint, bounds_of
 from results.ledger import Outcome
 from results.reasons import broken_bounds, failures, way_out, why_fewer, why_none
-from search.goal import Goal, parse_constraints
+from search.loop.goal import Goal, parse_constraints
 from spaces.candidate import Candidate, Score
 
 CONFIG = {"width": 16, "timesteps": 4, "supernet_epochs": 10, "train_epochs": None, "table": None}

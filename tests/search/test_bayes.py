@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from results.front import hypervolume
 from results.ledger import Outcome
-from search.goal import Goal, parse_constraints
+from search.loop.goal import Goal, parse_constraints
 from search.samplers import dual, joint
 from search.samplers import random as uniform
 from search.samplers.bayes import informative, reference_point
@@ -137,7 +137,7 @@ def test_flawed_and_twin_candidates_are_never_asked_for():
         blanks={name: CategoricalDistribution(tuple("abcdefgh")) for name in ("op0", "op1")},
         timesteps=1,
         build=None,
-        flaw=lambda c: "no h" if "h" in c.values() else "",
+        infeasible=lambda c: "no h" if "h" in c.values() else "",
         canonical=canonical,
     )
 

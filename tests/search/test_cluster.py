@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import launch
-from search import cluster
-from search.cluster import Cluster, check_room, config_cluster, difference, facts_of_process, room
-from search.config import Config
+from search.options.config import Config
+from search.runners import cluster
+from search.runners.cluster import Cluster, check_room, config_cluster, difference, facts_of_process, room
 from spaces.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_an_address_that_is_none_is_one_line(address, words, capsys, tmp_path):
 
 
 def test_a_port_where_nobody_listens_is_one_line():
-    from search.cluster import connected
+    from search.runners.cluster import connected
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.dispatch import ENOUGH, WORTH, Dispatch, Pace
+from search.runners.dispatch import ENOUGH, WORTH, Dispatch, Pace
 from spaces.candidate import Candidate, Score
 
 

@@ -9,11 +9,11 @@ import pytest
 
 import launch
 from results.folder import RunFolder
-from search.finalists import check_stored
 from search.grid import is_grid, read_plan
 from search.publish import refresh
 from search.summary import summary
-from search.ticket_checks import candidate_of
+from search.work.finalists import check_stored
+from search.work.ticket_checks import candidate_of
 from spaces.checksums import without_checksum
 from spaces.errors import SearchError
 from spaces.find import make_space

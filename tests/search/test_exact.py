@@ -15,13 +15,13 @@ from evaluators.training import Plan
 from results.bounds import Constraint
 from results.folder import RunFolder
 from results.ledger import Ledger
-from search.config import Config
-from search.exact import check_reachable, exact_bounds, exact_score, nearest_to, refused
-from search.finalists import Training
-from search.goal import Goal, parse_constraints
-from search.loop import Budget, search
+from search.loop.goal import Goal, parse_constraints
+from search.loop.loop import Budget, search
+from search.options.config import Config
 from search.samplers.random import sample
-from search.sweep import trainer
+from search.work.exact import check_reachable, exact_bounds, exact_score, nearest_to, refused
+from search.work.finalists import Training
+from search.work.sweep import trainer
 from spaces.candidate import Candidate
 from spaces.errors import OptionError
 from spaces.everything import everything

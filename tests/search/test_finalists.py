@@ -14,9 +14,9 @@ from evaluators.training import Plan
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome, read
 from results.report.page import write_report
-from search import finalists as finalists_module
-from search.finalists import Training, pick, train_finalist
-from search.goal import Goal
+from search.loop.goal import Goal
+from search.work import finalists as finalists_module
+from search.work.finalists import Training, pick, train_finalist
 from spaces.candidate import Candidate, Score
 from spaces.seeds import numpy_generator
 from spaces.sparsity import SPARSITY, with_sparsity

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.config import Config
-from search.goal import Goal, make_goal, parse_constraints, parse_reference
-from search.needs import check_effect
+from search.loop.goal import Goal, make_goal, parse_constraints, parse_reference
+from search.options.config import Config
+from search.options.needs import check_effect
 from spaces.candidate import Score
 from spaces.errors import OptionError
 

@@ -23,12 +23,12 @@ from results.front import crowding
 from results.ledger import Ledger, Outcome, read
 from results.report.page import write_report
 from results.table import front_numbers
-from search import finalists as finalists_module
-from search import halving
-from search.config import Config
-from search.finalists import Training, pick, train_finalist
-from search.goal import Goal, parse_constraints
-from search.halving import forget, halve, standing
+from search.loop.goal import Goal, parse_constraints
+from search.options.config import Config
+from search.work import finalists as finalists_module
+from search.work import halving
+from search.work.finalists import Training, pick, train_finalist
+from search.work.halving import forget, halve, ranking
 from spaces.candidate import Candidate, Score
 from spaces.checksums import without_checksum
 from spaces.errors import DamageWarning, OptionError
@@ -307,7 +307,7 @@ def test_standing_is_by_rank_then_crowding_then_constraints_then_silence():
     gaps = {1: 0.2 / 0.4 + math.log(80 / 10) / math.log(10), 2: 0.3 / 0.4 + math.log(100 / 11) / math.log(10)}
     assert crowding([p[:2] for p in points[:4]], (1, -1), log=(False, True))[1:3] == pytest.approx(list(gaps.values()))
     assert gaps[2] > gaps[1]
-    assert standing(outcomes, goal) == [0, 3, 2, 1, 4, 6, 5, 7]
+    assert ranking(outcomes, goal) == [0, 3, 2, 1, 4, 6, 5, 7]
 
 
 def test_a_pool_reaches_behind_the_front_and_its_first_are_the_finalists_of_old():

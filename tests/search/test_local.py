@@ -5,7 +5,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.ledger import Outcome
-from search.goal import Goal, parse_constraints
+from search.loop.goal import Goal, parse_constraints
 from search.samplers.local import front, neighbours, sample
 from spaces.candidate import Candidate, Score
 from spaces.space import Space

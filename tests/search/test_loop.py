@@ -9,8 +9,8 @@ from optuna.distributions import CategoricalDistribution
 
 from results.front import pareto_mask
 from results.ledger import Ledger, Outcome, read
-from search.goal import Goal, parse_constraints
-from search.loop import Budget, ask, in_process, search
+from search.loop.goal import Goal, parse_constraints
+from search.loop.loop import Budget, ask, in_process, search
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import Candidate, Score

@@ -6,9 +6,9 @@ import pytest
 from optuna.distributions import IntDistribution
 
 from results.ledger import Ledger, Outcome, read
-from search.goal import Goal
-from search.loop import Budget, in_process, search
-from search.memory import AGAIN, fitting, freeing, is_open, repeats, settled
+from search.loop.goal import Goal
+from search.loop.loop import Budget, in_process, search
+from search.loop.memory import AGAIN, fitting, freeing, is_open, repeats, settled
 from search.samplers import SAMPLERS
 from spaces import lookup
 from spaces.candidate import Candidate, Score
@@ -24,7 +24,7 @@ SHORT = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 byt
 @pytest.fixture(autouse=True)
 def nothing_to_free(monkeypatch):
     """Collecting the garbage of all that the tests have loaded takes long."""
-    monkeypatch.setattr("search.memory.free_memory", lambda: None)
+    monkeypatch.setattr("search.loop.memory.free_memory", lambda: None)
 
 
 class Machine:

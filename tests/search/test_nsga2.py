@@ -5,9 +5,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.ledger import Outcome
-from search.goal import Goal, parse_constraints
+from search.loop.goal import Goal, parse_constraints
+from search.samplers.constraints import violations
 from search.samplers.nsga2 import cross, mutate, sample, select
-from search.samplers.standing import violations
 from spaces.candidate import Candidate, Score
 from spaces.space import Space
 

@@ -17,11 +17,11 @@ from evaluators.training import TrainingError
 from evaluators.workers import in_parts
 from results.folder import RunFolder
 from results.ledger import Outcome
-from search.cluster import Cluster, connected
-from search.finalists import Finalist, Training, carried_here, checkpoint_of
-from search.goal import Goal
+from search.loop.goal import Goal
+from search.runners.cluster import Cluster, connected
+from search.runners.together import train_together
 from search.storage import check_shared
-from search.together import train_together
+from search.work.finalists import Finalist, Training, carried_here, checkpoint_of
 from spaces.candidate import Score
 from spaces.errors import ClusterError, RunError
 from spaces.seeds import numpy_generator, torch_generator
@@ -89,7 +89,7 @@ def finalists_of(setting, n):
 
 def test_finalists_are_trained_side_by_side_as_in_process(ray, setting, tmp_path):
     """Through a rung, from a supernet's weights, one worker killed, with curves for TensorBoard."""
-    from search.tuned import tuned
+    from search.runners.tuned import tuned
 
     goal = Goal(objectives=("accuracy", "spikes"))
     supernet = setting.space.network(setting.task.spec)

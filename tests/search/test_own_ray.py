@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from search import own_ray, reaper
-from search.cluster import Cluster, connected
+from search.runners import own_ray, reaper
+from search.runners.cluster import Cluster, connected
 from spaces.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ child.wait()
 
 DRIVER = f"""
 import subprocess, sys
-from search import own_ray
+from search.runners import own_ray
 
 own_ray.GRACE = 0.3
 with own_ray._watched():

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import launch
 from evaluators.pruning.methods import METHODS
 from evaluators.tasks.load import DATA_SETS
-from search import needs
-from search.config import CHOICES, Config, flag, from_json, to_json
-from search.needs import NEEDS, check_effect, idle, spelled
-from search.options import parse_search, parse_sweep, search_parser
-from search.parser import Parser, parts
-from search.wish import NEEDS as OF_TICKETS
-from search.wish import Wish
+from search.options import needs
+from search.options.config import CHOICES, Config, flag, from_json, to_json
+from search.options.needs import NEEDS, check_effect, idle, spelled
+from search.options.parser import Parser, parts
+from search.options.pruning import NEEDS as OF_TICKETS
+from search.options.pruning import PruningOptions
+from search.options.search_options import parse_search, parse_sweep, search_parser
 from spaces.errors import OptionError, SearchError
 
 EXAMPLES = int(os.environ.get("PARSER_EXAMPLES", "60"))
@@ -182,13 +182,13 @@ def test_what_one_run_of_a_grid_takes_up_is_left_out_of_the_others():
 )
 def test_options_of_tickets_without_effect_are_errors(options, said):
     with pytest.raises(OptionError, match=said):
-        check_effect([Wish(**options)], options, OF_TICKETS)
+        check_effect([PruningOptions(**options)], options, OF_TICKETS)
 
 
 def test_the_tables_of_needs_name_what_there_is():
     known = {field.name for field in fields(Config)}
     assert all(set(need.options) <= known for need in NEEDS)
-    assert all(set(need.options) <= {field.name for field in fields(Wish)} for need in OF_TICKETS)
+    assert all(set(need.options) <= {field.name for field in fields(PruningOptions)} for need in OF_TICKETS)
     assert (*needs.IMAGE_SETS, needs.EVENTS) == tuple(DATA_SETS)
     others = {
         *("space", "width", "timesteps", "neuron", "table", "table_blanks", "objectives", "constraints", "reference"),

@@ -18,7 +18,7 @@ from results.ledger import Outcome
 from results.predicted import Forecast, Predicted, read_predicted, write_predicted
 from results.report.page import write_report
 from results.trust import agreement
-from search.goal import Goal
+from search.loop.goal import Goal
 from search.predictor import FEWEST, MOST, cross_validate, deal, keep_predicted
 from spaces.candidate import Candidate, Score
 from spaces.checksums import without_checksum

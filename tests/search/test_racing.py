@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results.ledger import Outcome
-from search.goal import Goal
-from search.racing import DELTA, dominated_by, rivals_of
+from search.loop.goal import Goal
+from search.loop.racing import DELTA, dominated_by, rivals_of
 from spaces.candidate import Candidate, Score
 
 GOAL = Goal(objectives=("accuracy", "spikes", "energy_nj"))

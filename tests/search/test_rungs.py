@@ -13,9 +13,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from evaluators.ladder import COST, Rung, cost, parse_ladder, price
 from results.ledger import Ledger, Outcome, read
-from search.goal import Goal, parse_constraints
-from search.loop import Budget, in_process, search
-from search.rungs import affordable, is_partial, latest, rungs_passed
+from search.loop.goal import Goal, parse_constraints
+from search.loop.loop import Budget, in_process, search
+from search.loop.rungs import affordable, is_partial, latest, rungs_passed
 from search.samplers import SAMPLERS
 from search.samplers.modelled import Scale
 from search.samplers.partial import as_at_the_end, calibrate, joined

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from results.ledger import Outcome
-from search.loop import in_process
-from search.memory import is_open
+from search.loop.loop import in_process
+from search.loop.memory import is_open
 from spaces.candidate import Candidate, Score
 from spaces.errors import RunError
 
@@ -25,7 +25,7 @@ TOKEN = f"spikefront-test-{uuid.uuid4()}"
 def loader():
     """What scores: the candidate says how long it takes and what it does. Nested, so that it travels by value."""
 
-    def load(parcel):
+    def load(payload):
         import os
         import signal
         import time
@@ -35,7 +35,7 @@ def loader():
         from spaces.errors import RunError
 
         def score(candidate, told):
-            with Path(parcel, str(os.getpid())).open("a") as file:
+            with Path(payload, str(os.getpid())).open("a") as file:
                 file.write(f"{candidate['number']}\n")
             time.sleep(candidate.get("seconds", 0.0))
             match candidate.get("does"):
@@ -80,7 +80,7 @@ def ray_nodes():
     os.environ.update(variables)
     from ray.cluster_utils import Cluster as Nodes
 
-    from search.cluster import Cluster, connected
+    from search.runners.cluster import Cluster, connected
 
     size = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     nodes = Nodes(initialize_head=True, head_node_args={**size, "include_dashboard": False})
@@ -112,8 +112,8 @@ def children():
 
 @contextmanager
 def by_ray(notes, **options):
-    from search.cluster import Cluster
-    from search.pool import pooled
+    from search.runners.cluster import Cluster
+    from search.runners.pool import pooled
 
     with pooled(Cluster(**options), loader(), str(notes), fidelity="supernet", brief=len) as (runner, status):
         yield runner, status
@@ -219,16 +219,16 @@ def test_workers_killed_with_9_again_and_again_cost_nothing_but_time(ray_nodes, 
 
 @pytest.mark.ray
 def test_workers_that_cannot_start_are_one_line(ray_nodes):
-    from search.cluster import Cluster
-    from search.pool import pooled
+    from search.runners.cluster import Cluster
+    from search.runners.pool import pooled
     from spaces.errors import ClusterError
 
-    def load(parcel):
-        raise ValueError("a parcel that nobody can open")
+    def load(payload):
+        raise ValueError("a payload that nobody can open")
 
     with (
         pooled(Cluster(retries=0), load, None, fidelity="supernet") as (run, _),
-        pytest.raises(ClusterError, match="a parcel that nobody can open") as caught,
+        pytest.raises(ClusterError, match="a payload that nobody can open") as caught,
     ):
         list(run(numbered(3), []))
     assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.ledger import Outcome
-from search.goal import Goal, parse_constraints
+from search.loop.goal import Goal, parse_constraints
 from search.samplers import SAMPLERS
 from search.samplers.evolution import cross, fittest, mutate
 from spaces import lookup

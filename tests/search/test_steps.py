@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import launch
-from search import steps
-from search.config import Config
-from search.steps import ENOUGH, USUAL, batch_for, with_steps
+from search.options.config import Config
+from search.work import steps
+from search.work.steps import ENOUGH, USUAL, batch_for, with_steps
 
 SEARCH = ["--width", "2", "--timesteps", "2", "--candidates", "2", "--supernet-epochs", "1", "--finalists", "0"]
 SEARCH += ["--no-compile", "--sampler", "random", "--floor", "0", "--threads", "1"]

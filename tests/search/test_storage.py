@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results.folder import RunFolder
+from search.runners.tuned import sqlite_uri
 from search.storage import place_of
-from search.tuned import sqlite_uri
 from spaces.errors import RunError
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12)

@@ -25,14 +25,14 @@ from evaluators.training import Plan, fit
 from results.folder import RunFolder
 from results.ledger import Ledger, Outcome, read
 from results.trust import agreement, in_words
-from search.config import Config, from_json
-from search.finalists import Training
-from search.goal import Goal
-from search.loop import Budget, search
-from search.needs import check_effect
-from search.prepare import prepare_setting
+from search.loop.goal import Goal
+from search.loop.loop import Budget, search
+from search.options.config import Config, from_json
+from search.options.needs import check_effect
 from search.samplers.random import sample
-from search.sweep import complete_only, room_of, trainer, with_supernet
+from search.work.finalists import Training
+from search.work.prepare import prepare_setting
+from search.work.sweep import complete_only, room_of, trainer, with_supernet
 from spaces.candidate import Candidate, Score
 from spaces.checksums import without_checksum
 from spaces.errors import OptionError

@@ -16,8 +16,8 @@ import launch
 from evaluators.table import Table, read_table
 from results.folder import RunFolder, lock, match_hash
 from results.report.gather import gather
-from search.goal import Goal, parse_constraints
-from search.tabular import check_reachable
+from search.loop.goal import Goal, parse_constraints
+from search.work.table import check_reachable
 from spaces.candidate import Candidate
 from spaces.checksums import without_checksum
 from spaces.errors import OptionError
@@ -316,7 +316,7 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
     assert launch.main([*args, "--out", str(tmp_path / "run")]) == 0
     found = cells(tmp_path / "run" / "candidates.csv")
     space = spikenas_bench()
-    assert not any(space.flaw(Candidate({name: int(row[f"param.{name}"]) for name in names})) for row in found)
+    assert not any(space.infeasible(Candidate({name: int(row[f"param.{name}"]) for name in names})) for row in found)
     errors = {row["error"] for row in found if row["state"] == "infeasible"}
     assert errors == {"the table has no row of this candidate"}
     scored = [row for row in found if row["state"] == "ok"]

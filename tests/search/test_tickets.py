@@ -155,7 +155,7 @@ def reads_of_test(monkeypatch):
         seen.extend([split] if split is task.test else [])
         return evaluate(network, task, split, **options)
 
-    for module in ("search.final", "search.tickets", "evaluators.pruning.making"):
+    for module in ("search.work.final", "search.work.tickets", "evaluators.pruning.making"):
         monkeypatch.setattr(f"{module}.evaluate", looking)
     return seen
 

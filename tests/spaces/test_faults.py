@@ -19,9 +19,9 @@ from spaces.faults import (
     OURS,
     PACKAGES,
     PROCESSES,
+    fault_line,
     is_candidates,
     machine_fault,
-    told,
 )
 
 
@@ -92,7 +92,7 @@ def test_what_they_are_known_to_raise(error, fault):
     assert machine_fault(error) == fault
     assert is_candidates(error) == (fault == "")
     if fault:
-        line = told(error, fault, "resume")
+        line = fault_line(error, fault, "resume")
         assert line.startswith(fault)
         assert line.endswith(f"{ADVICE[fault]}, then resume")
         assert "\n" not in line

@@ -82,7 +82,7 @@ BLANKS = [
     *("IntDistribution(0, 2 ** 63)", "IntDistribution(1, 3)", "FloatDistribution(0.0, float('inf'))"),
     *("FloatDistribution(-1.7e308, 1.7e308)", "FloatDistribution(0, 1)", "CategoricalDistribution([1])"),
 ]
-FUNCTIONS = ("build", "family", "flaw", "canonical", "features")
+FUNCTIONS = ("build", "family", "infeasible", "canonical", "features")
 FIELDS = ("name", "about", "blanks", "timesteps", "published", "usual", *FUNCTIONS)
 
 
@@ -144,7 +144,7 @@ FILES = {
 RIGHT = {
     *("name is 'x'", "about is ''", "about is 'x'", "published is {}", "usual is {}", "family gives None"),
     *(f"family gives {odd}" for odd in ODD if odd not in ("[]", "{}")),
-    *("family is print", "family is str", "family gives str", "flaw gives ''", "features gives {}"),
+    *("family is print", "family is str", "family gives str", "infeasible gives ''", "features gives {}"),
 }  # what may be so, whatever else it is
 
 
@@ -204,7 +204,7 @@ def test_the_line_is_where_it_was_raised_or_where_the_space_is_defined(text, lin
     [
         (with_fields("build=broken"), "line 24: ZeroDivisionError"),
         (with_fields("timesteps=None"), "line 40: timesteps is None"),
-        (with_fields("flaw=lambda candidate: throw(ValueError())"), "line 20: ValueError"),
+        (with_fields("infeasible=lambda candidate: throw(ValueError())"), "line 20: ValueError"),
         (GOOD.replace("Linear(4 * 8 * 8, 4)", "Linear(7, 4)"), "line 40: a layer made for 7 inputs gets 1024"),
     ],
 )
@@ -300,7 +300,7 @@ def test_an_error_without_text_is_told_by_its_type(error):
 def test_an_error_without_text_does_not_hide_behind_another(monkeypatch):
     """Where the device and the supernet are tried."""
     from search import setting
-    from search.checks import check_fit
+    from search.work.checks import check_fit
 
     def empty(*args, **options):
         raise RuntimeError

@@ -202,7 +202,7 @@ def test_edges_are_live_where_doubling_them_is_felt(steps):
         out = walked(directions, steps)
         felt = {pair for pair in PAIRS if walked(directions, steps, doubled=pair) != out}
         assert set(live(values, timesteps=steps)) == felt
-        assert bool(space.flaw(Candidate(values))) == (out == 0)
+        assert bool(space.infeasible(Candidate(values))) == (out == 0)
         connected += (out > 0) * 4 ** sum(direction != "n" for direction in directions)
     if steps > 1:
         assert connected == 357_316  # of the 531 441 in the space

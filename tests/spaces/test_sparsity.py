@@ -54,7 +54,7 @@ def test_the_supernet_takes_candidates_of_any_sparsity():
 def test_what_is_no_network_is_none_at_any_sparsity():
     space = with_sparsity(snasnet(), 0.5)
     nothing = Candidate(dict.fromkeys(snasnet().blanks, "none") | {SPARSITY: 0.25})
-    assert space.flaw(nothing) == snasnet().flaw(dense_part(nothing)) != ""
+    assert space.infeasible(nothing) == snasnet().infeasible(dense_part(nothing)) != ""
 
 
 @pytest.mark.parametrize("most", [0.0, 1.0, -0.1, float("nan")])

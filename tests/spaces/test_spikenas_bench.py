@@ -28,7 +28,7 @@ def test_published_parameter_counts(ops, parameters):
 
 def test_341_cells_join_nothing():
     space = spikenas_bench(width=4)
-    without = [ops for ops in product(range(5), repeat=6) if space.flaw(cell(*ops))]
+    without = [ops for ops in product(range(5), repeat=6) if space.infeasible(cell(*ops))]
     assert len(without) == 341
     with pytest.raises(SpaceError, match="no path leads from node 0 to node 3"):
         space.network(CIFAR, cell(*without[0]))
@@ -65,7 +65,7 @@ def test_one_candidate_stands_for_all_that_are_the_same_network():
     space = spikenas_bench(width=4)
     forms = {}
     for ops in product(range(3), repeat=6):
-        if space.flaw(candidate := cell(*ops)):
+        if space.infeasible(candidate := cell(*ops)):
             continue
         live = {blank for way in ways(candidate) for blank in way}
         pruned = Candidate({blank: op if blank in live else 0 for blank, op in candidate.items()})

@@ -10,7 +10,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from search.memory import is_short
+from search.loop.memory import is_short
 from spaces.candidate import Candidate, Score
 from spaces.errors import LostError
 

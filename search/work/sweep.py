@@ -29,19 +29,19 @@ from results.folder import RunFolder
 from results.front import ranks
 from results.ledger import Ledger, Outcome
 from results.table import front_numbers
-from search.config import Config
-from search.exact import exact_bounds, refused
-from search.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
-from search.goal import Goal
-from search.halving import standing, thin
-from search.job import Job, search_stage
-from search.loop import Runner
-from search.memory import fitting
-from search.prepare import prepare_setting, provenance_of
-from search.progress import Stage
+from search.loop.goal import Goal
+from search.loop.loop import Runner
+from search.loop.memory import fitting
+from search.loop.progress import Stage
+from search.options.config import Config
 from search.samplers import SAMPLERS, Sampler
 from search.setting import held
-from search.supernet_search import carried, make_training, trained_supernet
+from search.work.exact import exact_bounds, refused
+from search.work.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
+from search.work.halving import ranking, thin
+from search.work.job import Job, search_stage
+from search.work.prepare import prepare_setting, provenance_of
+from search.work.supernet import carried, make_training, trained_supernet
 from spaces import lookup
 from spaces.candidate import ACCURACIES, BALANCED, METRICS, Candidate, Score
 from spaces.errors import OptionError
@@ -223,7 +223,7 @@ def screen(
     """
     stands_for = [f"{name}:max" for name in ACCURACIES]
     objectives = dict.fromkeys(f"{proxy}:max" if text in stands_for else text for text in goal.spelled)
-    places = standing(seen, Goal(objectives=tuple(objectives)))
+    places = ranking(seen, Goal(objectives=tuple(objectives)))
     on = [place for place in places[: -(-len(pool) // 2)] if seen[place].score.state == "ok"]
     for index, (one, outcome) in enumerate(zip(pool, seen, strict=True)):
         if index in on:

@@ -33,16 +33,16 @@ from results.folder import RunFolder, lock, match_hash, open_existing
 from results.ledger import read
 from results.stored import read_twin
 from results.tickets import ticket_name
-from search.config import Config, from_json
-from search.final import read_test
-from search.finalists import check_stored, layer_rows
-from search.job import check_data
-from search.needs import check_effect
-from search.progress import Stage, stages
+from search.loop.progress import Stage, stages
+from search.options.config import Config, from_json
+from search.options.needs import check_effect
+from search.options.pruning import PruningOptions
 from search.publish import publish
 from search.setting import config_space, held, load_config_task, make_device, make_setting
-from search.ticket_checks import candidate_of, is_made
-from search.wish import Wish
+from search.work.final import read_test
+from search.work.finalists import check_stored, layer_rows
+from search.work.job import check_data
+from search.work.ticket_checks import candidate_of, is_made
 from spaces.candidate import Candidate
 from spaces.checksums import write_json
 from spaces.errors import DamageError, DamageWarning, OptionError, RunError, SearchError
@@ -69,7 +69,13 @@ class Workplace:
 
 
 def prune_run(
-    path: Path, wish: Wish, *, number: int | None, where: Mapping[str, Any], final: bool = False, console: Console
+    path: Path,
+    pruning: PruningOptions,
+    *,
+    number: int | None,
+    where: Mapping[str, Any],
+    final: bool = False,
+    console: Console,
 ) -> tuple[RunFolder, list[Path]]:
     """Makes tickets of a run's finalists, or of one, and writes its report anew; goes on where it was cut off.
 
@@ -97,7 +103,7 @@ def prune_run(
     with own_code(config.space), lock(folder), stages(console) as stage, held(config.threads or 1):
         place = Workplace(setting=setting, config=config, folder=folder, match=stored["hash"], stage=stage)
         try:
-            made = [home for one in numbers for home in make_tickets(place, wish, one, final=final)]
+            made = [home for one in numbers for home in make_tickets(place, pruning, one, final=final)]
         except BaseException:
             with suppress(SearchError):  # a second error would hide the first
                 publish(folder, read(folder.ledger)[0])
@@ -106,11 +112,11 @@ def prune_run(
     return folder, made
 
 
-def prune_finalists(setting: Setting, config: Config, folder: RunFolder, wish: Wish, stage: Stage) -> None:
+def prune_finalists(setting: Setting, config: Config, folder: RunFolder, pruning: PruningOptions, stage: Stage) -> None:
     """Makes tickets of all finalists that a search has trained and stored, in the locked folder."""
     place = Workplace(setting=setting, config=config, folder=folder, match=folder.read_config()["hash"], stage=stage)
     for number in _stored(folder):
-        for _ in make_tickets(place, wish, number):
+        for _ in make_tickets(place, pruning, number):
             pass
 
 
@@ -135,7 +141,7 @@ def finalists_of(folder: RunFolder, number: int | None) -> list[int]:
     return found if number is None else [number]
 
 
-def make_tickets(place: Workplace, wish: Wish, number: int, *, final: bool = False) -> Iterator[Path]:
+def make_tickets(place: Workplace, pruning: PruningOptions, number: int, *, final: bool = False) -> Iterator[Path]:
     """Makes the tickets of a finalist that are not there yet, and tests them if ``final``; gives the folder of each.
 
     Raises:
@@ -144,25 +150,29 @@ def make_tickets(place: Workplace, wish: Wish, number: int, *, final: bool = Fal
     config = place.config
     home = place.folder.finalist(number)
     candidate = candidate_of(place.folder, place.setting.space, number)
-    wish = replace(
-        wish,
-        epochs=wish.epochs or config.finalist_epochs,
-        start=wish.start or config.finalist_weights,
-        learning_rate=wish.learning_rate or config.learning_rate,
+    pruning = replace(
+        pruning,
+        epochs=pruning.epochs or config.finalist_epochs,
+        start=pruning.start or config.finalist_weights,
+        learning_rate=pruning.learning_rate or config.learning_rate,
     )
-    if wish.rewind_epoch > wish.epochs:
-        raise OptionError(f"--rewind-epoch {wish.rewind_epoch} is beyond the {wish.epochs} epochs: give at most these")
-    options = json.loads(json.dumps(asdict(wish)))
-    names = {sparsity: ticket_name(options, sparsity) for sparsity in wish.sparsities or (None,)}
+    if pruning.rewind_epoch > pruning.epochs:
+        raise OptionError(
+            f"--rewind-epoch {pruning.rewind_epoch} is beyond the {pruning.epochs} epochs: give at most these"
+        )
+    options = json.loads(json.dumps(asdict(pruning)))
+    names = {sparsity: ticket_name(options, sparsity) for sparsity in pruning.sparsities or (None,)}
     left = [sparsity for sparsity, name in names.items() if not is_made(home / "tickets" / name, options, name)]
-    making = _making(place, wish, number, candidate)
+    making = _making(place, pruning, number, candidate)
     if left:
         twin = _twin(place, making, candidate)
-        targets = wish.sparsities if wish.method in ("imp", "early-time") else tuple(left)  # those go down one ladder
-        for ticket in METHODS[wish.method](making, [sparsity for sparsity in targets if sparsity is not None]):
+        targets = (
+            pruning.sparsities if pruning.method in ("imp", "early-time") else tuple(left)
+        )  # those go down one ladder
+        for ticket in METHODS[pruning.method](making, [sparsity for sparsity in targets if sparsity is not None]):
             key = None if None in names else ticket.sparsity
             if key in left:
-                _store(place, wish, home / "tickets" / names[key], ticket, candidate, twin, number, options)
+                _store(place, pruning, home / "tickets" / names[key], ticket, candidate, twin, number, options)
     shutil.rmtree(making.folder, ignore_errors=True)
     homes = [home / "tickets" / name for name in names.values()]
     if final:
@@ -170,14 +180,14 @@ def make_tickets(place: Workplace, wish: Wish, number: int, *, final: bool = Fal
     yield from homes
 
 
-def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> Making:
+def _making(place: Workplace, pruning: PruningOptions, number: int, candidate: Candidate) -> Making:
     setting = place.setting
 
     def build() -> nn.Module:
         network = build_alone(setting, candidate)
-        if wish.start == "fresh":
+        if pruning.start == "fresh":
             set_initial(network, setting.recipe, torch_generator(setting.seed, "ticket", number, "weights"))
-        elif wish.start == "trained":
+        elif pruning.start == "trained":
             path = place.folder.finalist(number) / "weights.safetensors"
             load_weights(network, read_stored(path, "resume the run, which makes the finalist anew")[0])
         else:
@@ -194,13 +204,13 @@ def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> 
 
     plan = replace(
         setting.recipe.plan,
-        epochs=wish.epochs,
+        epochs=pruning.epochs,
         time_schedule=(),
-        learning_rate=wish.learning_rate,
-        optimiser=wish.optimiser,
-        weight_decay=wish.weight_decay,
+        learning_rate=pruning.learning_rate,
+        optimiser=pruning.optimiser,
+        weight_decay=pruning.weight_decay,
     )
-    training = {"plan": asdict(plan), "start": wish.start, "penalty": wish.spike_penalty, "run": place.match}
+    training = {"plan": asdict(plan), "start": pruning.start, "penalty": pruning.spike_penalty, "run": place.match}
     training = match_hash(training)
     base = place.folder.checkpoints / "tickets" / f"{number}-{training[:12]}"
     return Making(
@@ -208,19 +218,23 @@ def _making(place: Workplace, wish: Wish, number: int, candidate: Candidate) -> 
         task=setting.task,
         plan=plan,
         seed=derive(setting.seed, "ticket", number),
-        folder=base / f"{wish.method}-{match_hash(json.loads(json.dumps(asdict(wish))))[:12]}",
+        folder=base / f"{pruning.method}-{match_hash(json.loads(json.dumps(asdict(pruning))))[:12]}",
         twin=base,
         match=training,
         device=setting.device,
         parts=place.config.train_parts or 1,
         recalibration_samples=setting.recipe.recalibration_samples,
         pruning=Pruning(
-            pattern=wish.pattern, budget=wish.budget, floor=wish.floor, spare=wish.spare, spec=setting.task.spec
+            pattern=pruning.pattern,
+            budget=pruning.budget,
+            floor=pruning.floor,
+            spare=pruning.spare,
+            spec=setting.task.spec,
         ),
-        rewind=wish.rewind_epoch,
-        spike_penalty=wish.spike_penalty,
-        weight_bits=wish.weight_bits,
-        fading_rate=wish.fading_rate,
+        rewind=pruning.rewind_epoch,
+        spike_penalty=pruning.spike_penalty,
+        weight_bits=pruning.weight_bits,
+        fading_rate=pruning.fading_rate,
         stage=lambda title, unit: place.stage(f"finalist {number}: {title}", unit),
     )
 
@@ -283,7 +297,7 @@ def _shape(network: nn.Module, name: str) -> Sequence[int]:
 
 def _store(
     place: Workplace,
-    wish: Wish,
+    pruning: PruningOptions,
     home: Path,
     ticket: Ticket,
     candidate: Candidate,
@@ -299,9 +313,9 @@ def _store(
     save_tensors(home / "masks.safetensors", masks_of(network), about)
     for layout in LAYOUTS:
         path = home / f"sparse-{layout}.safetensors"
-        save_sparse(path, network, layout=layout, bits=wish.weight_bits, metadata=about)
+        save_sparse(path, network, layout=layout, bits=pruning.weight_bits, metadata=about)
     compact = None
-    if wish.pattern == CHANNELS:
+    if pruning.pattern == CHANNELS:
         small = shrink(network, place.setting.task.spec)
         compact = sum(parameter.numel() for parameter in small.parameters())
         save_tensors(home / "compact.safetensors", plain_tensors(small), about)
@@ -319,7 +333,7 @@ def _store(
         "density": {name.removesuffix(".weight"): stay / there for name, (stay, there) in kept.items()},
         "never_pruned": never_pruned(network),
         "compact_parameters": compact,
-        **_figures(place, network, candidate, wish.weight_bits),
+        **_figures(place, network, candidate, pruning.weight_bits),
         "cost": {"find": asdict(ticket.find), "train": asdict(ticket.train)},
         "notes": ticket.notes,
         "rounds": list(ticket.rounds),

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.cluster import Cluster, difference, facts_of_process, node_resources, room
-from search.dispatch import ENOUGH, Dispatch, Pace
-from search.loop import Brief, Runner
-from search.memory import AGAIN, fitting
+from search.loop.loop import Brief, Runner
+from search.loop.memory import AGAIN, fitting
+from search.runners.cluster import Cluster, difference, facts_of_process, node_resources, room
+from search.runners.dispatch import ENOUGH, Dispatch, Pace
 from spaces.candidate import Candidate, Score
 from spaces.errors import ClusterError, LostError
 from spaces.faults import ADVICE, MEMORY, machine_fault
@@ -41,15 +41,15 @@ class Pool:
 
     Attributes:
         cluster: which workers.
-        load: makes the function that scores, ``score(candidate, told)``, in a worker, of what ``parcel`` holds.
-        parcel: reference to that in the object store.
+        load: makes the function that scores, ``score(candidate, told)``, in a worker, of what ``payload`` holds.
+        payload: reference to that in the object store.
         fidelity: of a candidate that is failed for its workers' deaths.
         facts: what a worker's process must agree with.
     """
 
     cluster: Cluster
     load: Load
-    parcel: Any
+    payload: Any
     fidelity: str
     facts: Mapping[str, str]
     workers: list[_Worker] = field(default_factory=list)
@@ -165,7 +165,7 @@ class Pool:
         for worker in waiting[: max(0, len(self.workers) - wanted)]:  # a node is gone: it would wait for ever
             self._end(worker)
         for _ in range(len(self.workers), min(wanted, useful)):
-            actor = _actor(self.cluster).remote(self.load, self.parcel, self.facts)
+            actor = _actor(self.cluster).remote(self.load, self.payload, self.facts)
             self.workers.append(_Worker(actor, actor.start.remote(), now))
 
     def _end(self, worker: _Worker) -> None:
@@ -234,7 +234,7 @@ class Pool:
 def pooled(
     cluster: Cluster,
     load: Load,
-    parcel: Any,  # noqa: ANN401
+    payload: Any,  # noqa: ANN401
     *,
     fidelity: str,
     brief: Brief = lambda history: None,
@@ -243,23 +243,23 @@ def pooled(
 
     Args:
         cluster: which workers.
-        load: importable; called with the parcel in each worker, it gives the function that scores there.
-        parcel: what scoring needs, sent once; large arrays in it are shared by the workers of a node.
+        load: importable; called with the payload in each worker, it gives the function that scores there.
+        payload: what scoring needs, sent once; large arrays in it are shared by the workers of a node.
         fidelity: of the scores.
         brief: what a score needs of the history.
 
     Raises:
-        ClusterError: the object store cannot hold the parcel.
+        ClusterError: the object store cannot hold the payload.
     """
     import ray
 
     try:
-        reference = ray.put(parcel)
+        reference = ray.put(payload)
     except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
         raise ClusterError(
             f"the object store of {cluster.object_store_mb} MiB cannot hold data and supernet: raise --object-store-mb"
         ) from error
-    pool = Pool(cluster=cluster, load=load, parcel=reference, fidelity=fidelity, facts=facts_of_process()())
+    pool = Pool(cluster=cluster, load=load, payload=reference, fidelity=fidelity, facts=facts_of_process()())
     try:
         yield lambda candidates, history: pool.run(candidates, brief(history)), pool.status
     finally:
@@ -280,10 +280,10 @@ def _actor(cluster: Cluster) -> Any:  # noqa: ANN401
 class Scorer:
     """What runs in a worker's process."""
 
-    def __init__(self, load: Load, parcel: Any, facts: Mapping[str, str]) -> None:  # noqa: ANN401
+    def __init__(self, load: Load, payload: Any, facts: Mapping[str, str]) -> None:  # noqa: ANN401
         if problem := difference(facts, facts_of_process()()):
             raise ClusterError(f"a node that came later {problem}")
-        self._score = load(parcel)
+        self._score = load(payload)
 
     def start(self) -> None:
         """Answers once the worker is ready."""

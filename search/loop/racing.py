@@ -17,7 +17,7 @@ import numpy as np
 
 from results.front import pareto_mask
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from spaces.candidate import ACCURACIES, BALANCED, Score
 
 DELTA = 1e-3

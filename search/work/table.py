@@ -10,12 +10,12 @@ from evaluators.ladder import COST
 from evaluators.table import Table, flat_space, numeric_columns, read_table, scorer, table_columns
 from results.folder import RunFolder
 from results.ledger import Ledger
-from search.config import Config
-from search.goal import WAYS, Goal, make_goal
-from search.job import Job, search_stage
-from search.loop import in_process
-from search.progress import Stage
-from search.rungs import rungs_passed
+from search.loop.goal import WAYS, Goal, make_goal
+from search.loop.loop import in_process
+from search.loop.progress import Stage
+from search.loop.rungs import rungs_passed
+from search.options.config import Config
+from search.work.job import Job, search_stage
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown
 from spaces.find import make_space

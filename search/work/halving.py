@@ -17,10 +17,10 @@ from pathlib import Path
 from results.earlier import to_lines
 from results.folder import RunFolder
 from results.ledger import Ledger, Outcome, read
-from search.finalists import Carry, Finalist, Training, carried_here, record, recorded
-from search.goal import Goal
-from search.progress import Stage
+from search.loop.goal import Goal
+from search.loop.progress import Stage
 from search.samplers.nsga2 import select
+from search.work.finalists import Carry, Finalist, Training, carried_here, record, recorded
 from spaces.candidate import Score
 from spaces.errors import DamageWarning, LedgerError
 from spaces.files import write_atomic
@@ -73,7 +73,7 @@ def thin(
         if len(left) <= room([one.outcome for one in left], epochs):
             break
         measured = _measured(left, training, carry, epochs, stage, name)
-        places = standing(measured, training.goal)
+        places = ranking(measured, training.goal)
         on = set(places[: room(measured, epochs)])
         for index, (one, outcome) in enumerate(zip(left, measured, strict=True)):
             if index not in on:
@@ -93,7 +93,7 @@ def rungs(epochs: int) -> list[int]:
     return [2**i for i in range(epochs.bit_length()) if 2**i < epochs]
 
 
-def standing(measured: Sequence[Outcome], goal: Goal) -> list[int]:
+def ranking(measured: Sequence[Outcome], goal: Goal) -> list[int]:
     """Places of outcomes, best first; those that failed are left out."""
     index = {outcome.candidate: place for place, outcome in enumerate(measured)}
     ranked = [index[candidate] for candidate in select(measured, goal, len(measured))]

@@ -25,10 +25,10 @@ from ray.tune.search import Searcher
 
 from evaluators.checkpoint import read_checkpoint
 from evaluators.scores import failure
-from search.cluster import Cluster
-from search.finalists import Carry, Finalist, Training, checkpoint_of, train
-from search.memory import AGAIN, fitting, is_open, is_short
+from search.loop.memory import AGAIN, fitting, is_open, is_short
+from search.runners.cluster import Cluster
 from search.storage import check_shared
+from search.work.finalists import Carry, Finalist, Training, checkpoint_of, train
 from spaces.candidate import ACCURACIES, Score
 from spaces.errors import ClusterError, RunError
 from spaces.faults import is_candidates

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluators.ladder import Ladder, parse_ladder
 from results.bounds import Constraint, floor_of, quality_of, split_bound
-from search.config import Config
+from search.options.config import Config
 from spaces.candidate import ACCURACIES, METRICS, READINGS, Frozen, Score
 from spaces.errors import OptionError, unknown
 

@@ -7,9 +7,9 @@ from typing import Any
 from evaluators.ladder import cost, price
 from results.front import spread
 from results.ledger import Ledger, Outcome
-from search.goal import Goal
-from search.memory import fitting, is_open, is_short, proven, repeats, settled
-from search.rungs import affordable, rungs_passed
+from search.loop.goal import Goal
+from search.loop.memory import fitting, is_open, is_short, proven, repeats, settled
+from search.loop.rungs import affordable, rungs_passed
 from search.samplers import Sampler
 from spaces.candidate import COUNT_LIKE, Candidate, Score
 from spaces.errors import LedgerError, SpaceError

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.config import Config
-from search.own_ray import loopback_only, own_ray, warn_of_listening
+from search.options.config import Config
+from search.runners.own_ray import loopback_only, own_ray, warn_of_listening
 from spaces.credentials import HIDDEN, without_credentials
 from spaces.errors import ClusterError, one_line
 
@@ -118,7 +118,7 @@ def _begin(cluster: Cluster, own: Mapping[str, Any]) -> None:
     """Joins a cluster, or starts a Ray of this machine with the options ``own``."""
     import ray
 
-    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {"PYTHONPATH": os.pathsep.join(paths)}
     if own:
         variables |= loopback_only()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.config import OF_A_SUPERNET, Config, flag, parse_time_schedule
+from search.options.config import OF_A_SUPERNET, Config, flag, parse_time_schedule
 from spaces.candidate import QUALITIES
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from search.config import CHOICES, Config
-from search.data_options import add_data_options
-from search.needs import check_effect
-from search.parser import Parser, parts
-from search.training_options import add_training_options
+from search.options.config import CHOICES, Config
+from search.options.data_options import add_data_options
+from search.options.needs import check_effect
+from search.options.parser import Parser, parts
+from search.options.training_options import add_training_options
 from spaces import SPACES
 from spaces.errors import OptionError
 
@@ -63,7 +63,7 @@ WORKERS = {
 
 
 SWEEP = Config(train_epochs=10, candidates=50, batch=8, sampler="dual", runner="tune", finalist_weights="fresh")
-NOT_OF_A_SWEEP = (  # what belongs to a supernet, a table, or is given in another way
+SEARCH_ONLY = (  # what belongs to a supernet, a table, or is given in another way
     *("table", "space", "data", "seed", "candidate_timeout", "train_workers"),
     *("finalist_pool", "finalist_epochs", "finalist_weights", "warm_start", "prune", "sparsity"),
 )
@@ -109,7 +109,7 @@ def search_parser(*, sweep: bool = False) -> Parser:
     def add(
         group: argparse._ArgumentGroup, name: str, about: str, kind: type = str, metavar: str | None = None
     ) -> None:
-        if sweep and name in NOT_OF_A_SWEEP:
+        if sweep and name in SEARCH_ONLY:
             return
         value = getattr(default, name)
         shown = SHOWN.get(name, "none") if value is None else value

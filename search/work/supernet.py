@@ -11,24 +11,24 @@ from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_te
 from evaluators.inherited import score_from_supernet
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Setting
-from evaluators.supernet import abreast, checkpoints, new_supernet, train_supernet, warm_up
+from evaluators.supernet import checkpoints, new_supernet, train_supernet, trained_at_once, warm_up
 from evaluators.workers import Workers, in_parts
 from results.folder import RunFolder
 from results.ledger import Ledger
-from search.config import Config
-from search.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
-from search.goal import Goal
-from search.halving import forget, halve
-from search.job import Job, search_stage
-from search.loop import in_process
-from search.memory import freeing, is_open
-from search.prepare import prepare_setting, provenance_of
-from search.progress import Stage
-from search.racing import Rivals, rivals_of
+from search.loop.goal import Goal
+from search.loop.loop import in_process
+from search.loop.memory import freeing, is_open
+from search.loop.progress import Stage
+from search.loop.racing import Rivals, rivals_of
+from search.options.config import Config
+from search.options.pruning import pruning_options_of
 from search.setting import held
 from search.storage import place_of
-from search.tickets import prune_finalists
-from search.wish import wish_of
+from search.work.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
+from search.work.halving import forget, halve
+from search.work.job import Job, search_stage
+from search.work.prepare import prepare_setting, provenance_of
+from search.work.tickets import prune_finalists
 from spaces.candidate import Candidate, Score
 
 
@@ -40,7 +40,7 @@ def prepare(config: Config) -> Job:
     """
     config, setting, goal = prepare_setting(config)
     if config.prune is not None:
-        wish = wish_of(config)
+        pruning = pruning_options_of(config)
     space, task = setting.space, setting.task
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
@@ -51,7 +51,7 @@ def prepare(config: Config) -> Job:
             training = make_training(config, setting, goal, supernet, folder, epochs=config.finalist_epochs)
             _finalists(training, ledger, config, stage)
             if config.prune is not None:
-                prune_finalists(setting, config, folder, wish, stage)
+                prune_finalists(setting, config, folder, pruning, stage)
 
     provenance = provenance_of(task, config, goal)
     return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
@@ -89,12 +89,12 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
     if config.compile:
-        with held(torch.get_num_threads() // abreast(setting) if config.train_parts == 1 else 1):
+        with held(torch.get_num_threads() // trained_at_once(setting) if config.train_parts == 1 else 1):
             warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
     if config.train_workers > 1:
-        from search.cluster import config_cluster
-        from search.together import train_together
+        from search.runners.cluster import config_cluster
+        from search.runners.together import train_together
 
         cluster, count = config_cluster(config), config.train_workers
         train_together(setting, cluster, count, config.train_parts, checkpoint=checkpoint, match=match, on_step=tell)
@@ -112,14 +112,14 @@ def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, 
     config = job.config
     brief = rivals_of(job.goal) if config.racing else lambda history: None
     if config.runner in ("ray", "tune"):
-        from search.cluster import config_cluster
-        from search.parcel import pack, scorer
-        from search.pool import pooled
+        from search.runners.cluster import config_cluster
+        from search.runners.payload import pack, scorer
+        from search.runners.pool import pooled
 
         cluster = config_cluster(config)
         device = worker_device(config.device, cluster.gpus_per_worker)
-        parcel = pack(config, setting, supernet, device=device, threads=cluster.threads)
-        with pooled(cluster, scorer, parcel, fidelity="supernet", brief=brief) as (runner, status):
+        payload = pack(config, setting, supernet, device=device, threads=cluster.threads)
+        with pooled(cluster, scorer, payload, fidelity="supernet", brief=brief) as (runner, status):
             search_stage(job, folder, ledger, stage, runner, status)
         return
     cache = PrefixCache(config.prefix_cache_mb)
@@ -162,8 +162,8 @@ def carried(training: Training, config: Config) -> AbstractContextManager[Carry]
     """What has finalists trained side by side by the workers of a Ray, or here, one after the other."""
     if config.runner == "in-process":
         return nullcontext(carried_here(training))
-    from search.cluster import config_cluster
-    from search.tuned import tuned
+    from search.runners.cluster import config_cluster
+    from search.runners.tuned import tuned
 
     cluster = config_cluster(config)
     device = worker_device(config.device, cluster.gpus_per_worker)

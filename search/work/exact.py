@@ -20,8 +20,8 @@ from evaluators.setting import Setting
 from evaluators.tasks.task import Split, batches
 from results.bounds import Constraint
 from results.reasons import way_out
-from search.config import Config
-from search.goal import Goal
+from search.loop.goal import Goal
+from search.options.config import Config
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, SearchError
 from spaces.seeds import numpy_generator, torch_generator
@@ -110,7 +110,7 @@ class Look:
 
 
 def _looked_at(setting: Setting, candidate: Candidate, bounds: Sequence[Constraint]) -> Look | None:
-    if setting.space.flaw(candidate):
+    if setting.space.infeasible(candidate):
         return None
     try:
         score = exact_score(setting, candidate, bounds)

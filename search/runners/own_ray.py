@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from search import reaper
+from search.runners import reaper
 from spaces.errors import ClusterError
 from spaces.temporary import temporary_folder
 

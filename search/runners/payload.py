@@ -1,4 +1,4 @@
-"""Parcel: all that scoring out of a supernet needs, in a form that travels to another process, and made again there.
+"""Payload: all that scoring out of a supernet needs, in a form that travels to another process, and made again there.
 
 A space holds functions and cannot travel: it is made again from its name and options, or from its file's text. Tensors
 travel as arrays, which the workers of a node read from shared memory.
@@ -20,9 +20,9 @@ from evaluators.prefix import PrefixCache
 from evaluators.setting import Setting
 from evaluators.supernet import new_supernet
 from evaluators.tasks.task import Split, Task
-from search.config import Config
-from search.memory import freeing
-from search.racing import Rivals
+from search.loop.memory import freeing
+from search.loop.racing import Rivals
+from search.options.config import Config
 from search.setting import config_space, make_setting
 from spaces.candidate import Candidate, Score
 from spaces.find import file_of, is_file
@@ -30,7 +30,7 @@ from spaces.temporary import temporary_folder
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Parcel:
+class Payload:
     """What a worker is sent.
 
     Attributes:
@@ -49,10 +49,10 @@ class Parcel:
     weights: Mapping[str, np.ndarray]
 
 
-def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str, threads: int) -> Parcel:
-    """The parcel of a setting that a configuration made, and its supernet, for workers of such a device and threads."""
+def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str, threads: int) -> Payload:
+    """What workers of such a device and threads are sent of a setting that a configuration made, and its supernet."""
     task = setting.task
-    return Parcel(
+    return Payload(
         config=replace(config, device=device, threads=threads),
         source=file_of(config.space).read_bytes() if is_file(config.space) else b"",
         task={name: value for name, value in vars(task).items() if name not in ("train", "validation", "test")},
@@ -62,22 +62,22 @@ def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str, 
     )
 
 
-def scorer(parcel: Parcel) -> Callable[[Candidate, Rivals | None], Score]:
+def scorer(payload: Payload) -> Callable[[Candidate, Rivals | None], Score]:
     """The function that scores a candidate in a worker, as the driver would; sets the process up for it."""
-    torch.set_num_threads(parcel.config.threads)
+    torch.set_num_threads(payload.config.threads)
     torch.backends.cudnn.deterministic = True
-    config, train = parcel.config, _split(*parcel.train)
+    config, train = payload.config, _split(*payload.train)
     with temporary_folder() as folder:
-        if parcel.source:
+        if payload.source:
             path = folder / Path(config.space.rpartition(":")[0]).name
-            path.write_bytes(parcel.source)
+            path.write_bytes(payload.source)
             config = replace(config, space=f"{path}:{config.space.rpartition(':')[2]}")
         space, _ = config_space(config)
     empty = Split(images=train.images[:0], labels=train.labels[:0])
-    task = Task(train=train, validation=_split(*parcel.validation), test=empty, **parcel.task)
+    task = Task(train=train, validation=_split(*payload.validation), test=empty, **payload.task)
     setting = make_setting(config, space, task)
     supernet = new_supernet(setting)
-    load_weights(supernet, {name: _tensor(array) for name, array in parcel.weights.items()})
+    load_weights(supernet, {name: _tensor(array) for name, array in payload.weights.items()})
     supernet.to(config.device, memory_format=torch.channels_last)
     cache = PrefixCache(config.prefix_cache_mb)
 

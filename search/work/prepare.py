@@ -10,13 +10,13 @@ from evaluators.setting import Setting
 from evaluators.tasks.classes import chance
 from evaluators.tasks.task import Task
 from results.classes import remarks
-from search.checks import check_fit, check_parts
-from search.config import Config
-from search.exact import check_reachable
-from search.goal import Goal, make_goal
+from search.loop.goal import Goal, make_goal
+from search.options.config import Config
 from search.setting import config_space, load_config_task, make_device, make_setting
-from search.steps import with_steps
 from search.storage import check_storage
+from search.work.checks import check_fit, check_parts
+from search.work.exact import check_reachable
+from search.work.steps import with_steps
 from spaces.errors import OptionError, unknown
 
 

@@ -26,8 +26,8 @@ from results.folder import RunFolder
 from results.front import named_spread, ranks
 from results.ledger import Ledger, Outcome
 from results.stored import read_drawing, read_metrics
-from search.goal import Goal
-from search.memory import fitting, is_open
+from search.loop.goal import Goal
+from search.loop.memory import fitting, is_open
 from spaces.candidate import ACCURACIES, COUNT_LIKE, Candidate, Score
 from spaces.checksums import write_json
 from spaces.errors import DamageError, DamageWarning

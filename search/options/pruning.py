@@ -1,13 +1,13 @@
-"""Wish: which lottery tickets to make of a finalist, and how, as the command line says it."""
+"""PruningOptions: which lottery tickets to make of a finalist, and how, as the command line says it."""
 
 from dataclasses import dataclass
 
 from evaluators.pruning.masks import CHANNELS, WEIGHTS, Pruning, check_sparsity
 from evaluators.pruning.methods import METHODS
 from evaluators.pruning.rules import WEIGHT_BITS
-from search.config import Config, check_ranges
-from search.needs import Need
-from search.parser import parts
+from search.options.config import Config, check_ranges
+from search.options.needs import Need
+from search.options.parser import parts
 from spaces.errors import OptionError, unknown
 
 STARTS = ("inherited", "fresh", "trained")
@@ -15,7 +15,7 @@ OPTIMISERS = ("adam", "sgd")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class PruningOptions:
     """Which tickets to make, and how; ``launch.py prune --help`` describes all of it.
 
     Raises:
@@ -73,22 +73,22 @@ RANGES = {
     "fading_rate": (0, 1e3),
 }
 NEEDS = (
-    Need(("fading_rate",), lambda wish: wish.method == "fading", "is of method fading", "add --method fading"),
+    Need(("fading_rate",), lambda pruning: pruning.method == "fading", "is of method fading", "add --method fading"),
     Need(
         ("rewind_epoch",),
-        lambda wish: wish.method in ("imp", "early-time"),
+        lambda pruning: pruning.method in ("imp", "early-time"),
         "is of rounds that go back to it, those of imp and early-time",
         "take one of these as --method",
     ),
     Need(
         ("budget",),
-        lambda wish: wish.method != "fading",
+        lambda pruning: pruning.method != "fading",
         "shares out a sparsity, and what goes in method fading the firing rates decide",
         "take another --method",
     ),
     Need(
         ("budget", "floor"),
-        lambda wish: wish.pattern in (WEIGHTS, CHANNELS),
+        lambda pruning: pruning.pattern in (WEIGHTS, CHANNELS),
         "shares out a sparsity, and --pattern N:M is the same in all layers",
         "take --pattern weights or channels",
     ),
@@ -103,9 +103,9 @@ def parse_sparsities(text: str) -> tuple[float, ...]:
         raise OptionError(f"--sparsity {text!r}: write shares of the weights, as 0.9 or 0.5,0.8,0.95") from error
 
 
-def wish_of(config: Config) -> Wish:
+def pruning_options_of(config: Config) -> PruningOptions:
     """The tickets that a search shall make of its finalists; raises OptionError where they cannot be."""
     if config.finalists < 1:
         raise OptionError(f"--prune {config.prune} prunes finalists: give --finalists 1 or more")
     fading = config.prune == "fading"
-    return Wish(method=config.prune or "", sparsities=() if fading else parse_sparsities(config.sparsity))
+    return PruningOptions(method=config.prune or "", sparsities=() if fading else parse_sparsities(config.sparsity))

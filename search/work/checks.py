@@ -4,7 +4,7 @@ import re
 
 from evaluators.setting import Setting
 from evaluators.tasks.task import Task
-from search.config import Config
+from search.options.config import Config
 from spaces.errors import OptionError, SpaceError, one_line
 from spaces.find import is_file, own_code
 from spaces.sound import try_out

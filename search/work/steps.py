@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from evaluators.tasks.task import Task, batch_count
-from search.config import Config
+from search.options.config import Config
 
 USUAL = 32  # samples a step
 ENOUGH, IN_ALL = 16, 160  # steps an epoch, and of a training: networks that had fewer stayed silent at times
@@ -45,7 +45,7 @@ def with_steps(config: Config, task: Task) -> tuple[Config, Task]:
 
 def _parts(config: Config) -> int:
     """How many parts a batch is in where it is not said: one for each core, or GPU, of several workers."""
-    from search.cluster import config_cluster
+    from search.runners.cluster import config_cluster
 
     cluster, workers = config_cluster(config), config.train_workers
     each = 1 if cluster.gpus_per_worker else cluster.threads

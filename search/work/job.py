@@ -7,11 +7,11 @@ from typing import Any
 from evaluators.ladder import cost
 from results.folder import RunFolder
 from results.ledger import Ledger, Outcome
-from search.config import Config
-from search.goal import Goal
-from search.loop import Budget, Runner, search
-from search.memory import repeats
-from search.progress import Stage
+from search.loop.goal import Goal
+from search.loop.loop import Budget, Runner, search
+from search.loop.memory import repeats
+from search.loop.progress import Stage
+from search.options.config import Config
 from search.samplers import SAMPLERS, Sampler
 from spaces import lookup
 from spaces.candidate import Score

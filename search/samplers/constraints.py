@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from results.ledger import Outcome
-from search.goal import Goal
+from search.loop.goal import Goal
 from spaces.candidate import Score
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from evaluators.checkpoint import Place
 from evaluators.setting import Setting
-from search.cluster import Cluster, node_resources, room
+from search.runners.cluster import Cluster, node_resources, room
 from search.storage import check_shared
 from spaces.errors import ClusterError, SearchError
 from spaces.temporary import temporary_folder

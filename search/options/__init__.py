@@ -1,0 +1,1 @@
+"""Options: the configuration, the command line's parser, and which option needs which."""
