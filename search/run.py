@@ -177,12 +177,11 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
         from results.optuna_study import check_target
 
         check_target(target, **study_of(RunFolder(path)))
-    begun = RunFolder(path).config.exists()
     with claimed(path, config=described, warm_start=earlier, defaults=to_json(Config())) as folder:
         if console.is_terminal:
             console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
         with Ledger.open(folder.ledger) as ledger, stages(console) as stage:
-            for remark in () if begun else job.provenance.get("remarks", ()):  # they were told, and are kept
+            for remark in job.provenance.get("remarks", ()):
                 console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
             try:
                 with own_code(job.config.space), machine(folder):

@@ -35,7 +35,7 @@ def with_steps(config: Config, task: Task) -> tuple[Config, Task]:
         smaller = f"--batch-size {batch_for(samples)}, or " if batch_for(samples) < batch else ""
         remarks.append(
             f"an epoch has {steps} step{'s' * (steps > 1)} of {min(batch, samples)} samples: networks learn little in "
-            f"so few, and may stay silent; give {smaller}{more} {-(-IN_ALL // steps)}, or more samples"
+            f"so few, and may stay silent; begin anew with {smaller}{more} {-(-IN_ALL // steps)}, or more samples"
         )
     config = replace(config, batch_size=batch)
     config = replace(config, train_parts=config.train_parts or _parts(config))

@@ -35,7 +35,7 @@ def test_an_epoch_has_enough_steps_of_as_many_samples_as_that_allows(samples):
     [
         ({}, 4, ["a training step takes 4 of the 96 training samples; --batch-size N changes that"]),
         ({"batch_size": 4}, 4, []),
-        ({"batch_size": 32}, 32, ["3 steps of 32 samples", "give --batch-size 4, or --supernet-epochs 54,"]),
+        ({"batch_size": 32}, 32, ["3 steps of 32 samples", "begin anew with --batch-size 4, or --supernet-epochs 54,"]),
         ({"batch_size": 500, "train_epochs": 3}, 500, ["1 step of 96 samples", "or --train-epochs 160,"]),
         ({"batch_size": 32, "supernet_epochs": 54}, 32, []),
     ],
@@ -71,11 +71,3 @@ def test_few_samples_are_searched_in_small_batches_which_the_run_tells_of(tmp_pa
     assert stored["config"]["batch_size"] == 2
     assert "note: a training step takes 2 of the" in capsys.readouterr().err
     assert any("a training step takes 2" in remark for remark in stored["task"]["remarks"])
-
-
-def test_a_resume_does_not_tell_again_what_the_run_began_with(data, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert launch.main(["--data", str(data), *SEARCH, "--batch-size", "32", "--out", str(out)]) == 0
-    assert "note: an epoch has 3 steps" in capsys.readouterr().err
-    assert launch.main(["resume", str(out)]) == 0
-    assert "note:" not in capsys.readouterr().err
