@@ -77,6 +77,8 @@ def export_optuna(
                 for study in studies:
                     put_study(file, study)
     except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise RunError(_no_study_file(path, reason(error))) from error
         raise RunError(
             f"study file {str(path)!r} cannot be written ({reason(error)}) and is as it was: free space, make it "
             "writable or let others end who write to it, then `launch.py report RUN --export-optuna FILE`"

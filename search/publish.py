@@ -35,7 +35,7 @@ def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
     """
     folder = open_existing(path)
     target = user_path(export_optuna, "--export-optuna") if export_optuna else None
-    outcomes = read(folder.ledger)[0]
+    outcomes = all_outcomes(folder)
     sweep(folder.path)
     publish(folder, outcomes)
     if target:
@@ -43,18 +43,26 @@ def refresh(path: Path, export_optuna: str | None = None) -> RunFolder:
     return folder
 
 
-def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
-    """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds.
+def all_outcomes(folder: RunFolder) -> Sequence[Outcome]:
+    """What a run's ledger holds, to be published.
 
     Raises:
-        RunError: the ledger is gone, but not the table made of it.
+        RunError: the ledger is damaged, or has lost outcomes that the table made of it still has.
     """
-    if not outcomes and (rows := count_rows(folder)):
+    rows = count_rows(folder)  # first: a run that goes on elsewhere only adds to both
+    outcomes = read(folder.ledger)[0]
+    if len(outcomes) < rows:
+        lost = f"has only {len(outcomes)} outcomes" if outcomes else "is gone or empty"
         raise RunError(
-            f"ledger {str(folder.ledger)!r} is gone or empty, and {str(folder.candidates_csv)!r} still has its {rows} "
-            f"outcomes, so nothing is written: restore the ledger, or have all scored anew with `launch.py resume "
+            f"ledger {str(folder.ledger)!r} {lost}, and {str(folder.candidates_csv)!r} still has {rows}, so nothing is "
+            f"written: restore the ledger, or have what is lost scored anew with `launch.py resume "
             f"{shlex.quote(str(folder.path))}`"
         )
+    return outcomes
+
+
+def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
+    """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds."""
     from_json(folder.read_config().get("config"))  # damaged ones are named before anything is written
     objectives = _objectives(folder)
     write_tables(folder, outcomes, list(objectives), list(objectives.values()), _part(folder, "space", "blanks"))

@@ -24,7 +24,7 @@ from results.ledger import Ledger, read
 from search.loop.progress import stages
 from search.options.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
 from search.options.needs import check_effect, check_recordings
-from search.publish import export, publish, study_of
+from search.publish import all_outcomes, export, publish, study_of
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
 from search.work.job import Job, check_data
@@ -188,7 +188,7 @@ def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -
                     job.work(job, folder, ledger, stage)
             except (KeyboardInterrupt, SearchError):
                 with suppress(Exception):  # what there is can be read; a second error would hide the first
-                    publish(folder, ledger.outcomes)
+                    publish(folder, all_outcomes(folder))
                 raise
             publish(folder, ledger.outcomes)
             if target:

@@ -48,6 +48,7 @@ _SAID = {  # in the text of an error, in small letters
         "failed to map segment",
         "could not create a primitive",
         "could not create a memory",
+        "could not execute a primitive",
     ),
     DISK: ("no space left on device", "disk quota exceeded"),
     FILES: ("too many open files",),
@@ -65,7 +66,9 @@ _SAID = {  # in the text of an error, in small letters
         "device lost",
         "mps backend",
         "ur_result_error",
+        "unable to find an engine to execute",
     ),
+    PACKAGES: ("nvrtc: error: failed to open",),
 }
 _NAMED = {  # classes that are not imported here, by name
     "OutOfMemoryError": MEMORY,

@@ -10,7 +10,7 @@ def add_data_options(data: argparse._ArgumentGroup, add: Callable[..., None]) ->
         data,
         "data",
         "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, nmnist (an event camera's), or the path of an .npz or "
-        "of a folder of images or recordings",
+        "of a folder of images or recordings; images are turned as their EXIF data say and drawn on white",
     )
     add(data, "data_dir", "where data sets lie, or are downloaded to", metavar="DIR")
     data.add_argument("--download", action="store_true", help="download the data set if it is not there")

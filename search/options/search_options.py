@@ -177,8 +177,9 @@ def search_parser(*, sweep: bool = False) -> Parser:
     add(
         goal,
         "floor",
-        "networks under this share of the way from chance to the best accuracy found neither steer the search nor "
-        "become finalists, however few their spikes; 0: all do. A bound of your own, --min accuracy=X, takes its place",
+        "networks under this share of the way from chance (the share of the largest class) to the best accuracy found "
+        "neither steer the search nor become finalists, however few their spikes; 0: all do. A bound of your own, "
+        "--min accuracy=X, takes its place",
         float,
     )
     add(goal, "energy_model", "prices of operations")
@@ -280,7 +281,8 @@ def search_parser(*, sweep: bool = False) -> Parser:
     )
 
     machine = parser.add_argument_group("machine")
-    add(machine, "out", "run folder; one that holds this very search is gone on with", metavar="RUN")
+    about = "run folder; one that holds this very search is gone on with, unless another process writes to it"
+    add(machine, "out", about, metavar="RUN")
     add(
         machine,
         "export_optuna",

@@ -30,14 +30,13 @@ from evaluators.scores import by_class, score_of
 from evaluators.setting import Setting
 from evaluators.supernet import new_supernet
 from results.folder import RunFolder, lock, match_hash, open_existing
-from results.ledger import read
 from results.stored import read_twin
 from results.tickets import ticket_name
 from search.loop.progress import Stage, stages
 from search.options.config import Config, from_json
 from search.options.needs import check_effect
 from search.options.pruning import PruningOptions
-from search.publish import publish
+from search.publish import all_outcomes, publish
 from search.setting import config_space, held, load_config_task, make_device, make_setting
 from search.work.final import read_test
 from search.work.finalists import check_stored, layer_rows
@@ -106,9 +105,9 @@ def prune_run(
             made = [home for one in numbers for home in make_tickets(place, pruning, one, final=final)]
         except BaseException:
             with suppress(SearchError):  # a second error would hide the first
-                publish(folder, read(folder.ledger)[0])
+                publish(folder, all_outcomes(folder))
             raise
-        publish(folder, read(folder.ledger)[0])
+        publish(folder, all_outcomes(folder))
     return folder, made
 
 

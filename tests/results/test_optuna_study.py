@@ -193,6 +193,11 @@ def test_files_that_cannot_take_the_study_are_named(tmp_path):
     (tmp_path / "text").write_text("no data base at all, but a text of some length" * 9)
     with pytest.raises(RunError, match="is no Optuna study file"):
         check_target(tmp_path / "text", name="run", run="abc")
+    with pytest.raises(RunError, match="is no Optuna study file"):
+        export_optuna(tmp_path / "text", made(6), **OPTIONS)
+    (tmp_path / "spoilt.db").write_bytes(content[:100] + b"?" * (len(content) - 100))
+    with pytest.raises(RunError, match="is no Optuna study file"):
+        export_optuna(tmp_path / "spoilt.db", made(6), **OPTIONS)
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE addresses (name TEXT)")
     other.close()

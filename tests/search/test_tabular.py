@@ -69,6 +69,10 @@ def cells(path):
         return list(csv.DictReader(file))
 
 
+def keep_lines(path, count):
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:count]))
+
+
 def error_of(capsys, args):
     assert launch.main(args) == 2
     captured = capsys.readouterr()
@@ -90,6 +94,7 @@ def test_a_search_that_another_process_has_begun_leaves_its_configuration(table,
     [
         (lambda path: path.unlink(), "is gone or empty"),
         (lambda path: path.write_bytes(b""), "is gone or empty"),
+        (lambda path: keep_lines(path, 21), "has only 21 outcomes"),
         (lambda path: (path.unlink(), path.symlink_to("nowhere")), "link to what is not there"),
         (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
     ],
@@ -103,10 +108,11 @@ def test_a_ledger_that_is_gone_leaves_the_tables_as_they_are(whole, tmp_path, ca
     assert before == {name: (run / name).read_bytes() for name in before}
 
 
-def test_a_ledger_that_was_removed_is_made_anew(whole, tmp_path):
+@pytest.mark.parametrize("kept", [0, 5])
+def test_outcomes_that_a_ledger_lost_are_made_anew(whole, tmp_path, kept):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
-    (run / "ledger.jsonl").unlink()
+    keep_lines(run / "ledger.jsonl", kept)
     assert launch.main(["resume", str(run)]) == 0
     assert [r | {"seconds": ""} for r in cells(run / "candidates.csv")] == [
         r | {"seconds": ""} for r in cells(whole / "candidates.csv")

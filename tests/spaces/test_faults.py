@@ -62,6 +62,7 @@ def test_what_libraries_raise_themselves(call, fault):
     ("error", "fault"),
     [
         (RuntimeError("could not create a primitive"), MEMORY),
+        (RuntimeError("could not execute a primitive"), MEMORY),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory"), MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), MEMORY),
         (AcceleratorError("CUDA error: out of memory"), MEMORY),
@@ -76,6 +77,8 @@ def test_what_libraries_raise_themselves(call, fault):
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), DEVICE),
         (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), ""),
         (RuntimeError("CUDA error: device-side assert triggered"), DEVICE),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), DEVICE),
+        (RuntimeError("nvrtc: error: failed to open libnvrtc-builtins.so.13.0"), PACKAGES),
         (OSError(errno.ENOSPC, "No space left on device"), DISK),
         (RuntimeError("inline_container.cc:667 ... No space left on device"), DISK),
         (OSError(errno.EMFILE, "Too many open files"), FILES),
