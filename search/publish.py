@@ -51,7 +51,8 @@ def all_outcomes(folder: RunFolder) -> Sequence[Outcome]:
     """
     rows = count_rows(folder)  # first: a run that goes on elsewhere only adds to both
     outcomes = read(folder.ledger)[0]
-    if len(outcomes) < rows:
+    torn = bool(outcomes) and not folder.ledger.read_bytes().endswith(b"\n")  # a line that is just being written
+    if len(outcomes) + torn < rows:
         lost = f"has only {len(outcomes)} outcomes" if outcomes else "is gone or empty"
         raise RunError(
             f"ledger {str(folder.ledger)!r} {lost}, and {str(folder.candidates_csv)!r} still has {rows}, so nothing is "
