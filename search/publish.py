@@ -50,8 +50,8 @@ def all_outcomes(folder: RunFolder) -> Sequence[Outcome]:
         RunError: the ledger is damaged, or has lost outcomes that the table made of it still has.
     """
     rows = count_rows(folder)  # first: a run that goes on elsewhere only adds to both
-    outcomes = read(folder.ledger)[0]
-    torn = bool(outcomes) and not folder.ledger.read_bytes().endswith(b"\n")  # a line that is just being written
+    outcomes, intact = read(folder.ledger)
+    torn = bool(outcomes) and folder.ledger.stat().st_size > intact  # a line is just being written
     if len(outcomes) + torn < rows:
         lost = f"has only {len(outcomes)} outcomes" if outcomes else "is gone or empty"
         raise RunError(

@@ -6,7 +6,6 @@ from spaces.candidate import ACCURACIES
 
 THIN = "\u202f"  # narrow no-break space, between thousands and before units
 
-
 LABELS = {
     "accuracy": "validation accuracy",
     "balanced_accuracy": "balanced validation accuracy",
@@ -20,7 +19,6 @@ LABELS = {
     "timesteps": "time steps",
     "seconds": "seconds to score",
 }
-
 
 SHORT = {
     "accuracy": "accuracy",

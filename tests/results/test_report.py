@@ -9,7 +9,7 @@ import pytest
 from results import reasons
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome
-from results.report import formats
+from results.report import formats, words
 from results.report.page import embed, write_report
 from results.table import front_numbers
 from spaces.candidate import Candidate, Score
@@ -364,7 +364,7 @@ def test_failures_are_grouped_by_reason_whatever_the_numbers_in_it():
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(formats).failed == 0
+    assert doctest.testmod(words).failed == doctest.testmod(formats).failed == 0
     assert doctest.testmod(formats).attempted >= 5
 
 

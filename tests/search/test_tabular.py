@@ -108,11 +108,12 @@ def test_a_ledger_that_is_gone_leaves_the_tables_as_they_are(whole, tmp_path, ca
     assert before == {name: (run / name).read_bytes() for name in before}
 
 
-@pytest.mark.parametrize("kept", [0, 5])
+@pytest.mark.parametrize("kept", [None, 0, 5])
 def test_outcomes_that_a_ledger_lost_are_made_anew(whole, tmp_path, kept):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
-    keep_lines(run / "ledger.jsonl", kept)
+    ledger = run / "ledger.jsonl"
+    ledger.unlink() if kept is None else keep_lines(ledger, kept)
     assert launch.main(["resume", str(run)]) == 0
     assert [r | {"seconds": ""} for r in cells(run / "candidates.csv")] == [
         r | {"seconds": ""} for r in cells(whole / "candidates.csv")
