@@ -12,8 +12,9 @@ from evaluators.ensemble import mean_score, members
 from evaluators.evaluation import Evaluation
 from evaluators.few_shot import key_of, supernet_of
 from evaluators.prefix import Key, PrefixCache, evaluate_from
-from evaluators.pruning.masks import Pruning, attach
+from evaluators.pruning.masks import attach
 from evaluators.pruning.one_shot import one_shot
+from evaluators.pruning.pattern import Pruning
 from evaluators.readings import Readings, measured, without_skips
 from evaluators.scores import failure, score_of
 from evaluators.setting import Setting

@@ -6,7 +6,7 @@ import os
 import shlex
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +22,7 @@ from spaces.files import read_file, reason, write_atomic
 from spaces.paths import plain_name
 from spaces.temporary import NAME, sweep
 
+SCHEMA = 2  # of config.json: 1, which says none, called table_choices table_blanks
 LOCK, HOLDER, WARM_START = ".lock", "lock.json", "warm_start.jsonl"
 
 
@@ -35,6 +36,11 @@ class RunFolder:
     def config(self) -> Path:
         """The resolved configuration, versions, seed, and the hash of what a resume must match."""
         return self.path / "config.json"
+
+    @property
+    def settings(self) -> Path:
+        """The options that make the run again, as ``--config`` takes them."""
+        return self.path / "config.toml"
 
     @property
     def ledger(self) -> Path:
@@ -122,6 +128,7 @@ def claimed(
     config: Mapping[str, Any],
     warm_start: bytes = b"",
     defaults: Mapping[str, Any] = MappingProxyType({}),
+    of_today: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
 ) -> Iterator[RunFolder]:
     """Within, the run folder at ``path``, held for this process and made or opened as ``create_or_open`` does.
 
@@ -133,7 +140,7 @@ def claimed(
     folder = RunFolder(Path(path))
     _is_begun(folder)  # first: a folder that is no run gets no lock
     with lock(folder):
-        yield create_or_open(path, config=config, warm_start=warm_start, defaults=defaults)
+        yield create_or_open(path, config=config, warm_start=warm_start, defaults=defaults, of_today=of_today)
 
 
 def create_or_open(
@@ -142,12 +149,14 @@ def create_or_open(
     config: Mapping[str, Any],
     warm_start: bytes = b"",
     defaults: Mapping[str, Any] = MappingProxyType({}),
+    of_today: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
 ) -> RunFolder:
     """The run folder at ``path``: made with ``config`` if new or empty, opened if its run has the same ``match``.
 
     ``config`` is plain JSON data; what a resume must match stands under ``"match"``, and ``"hash"`` is filled in.
     A new run keeps ``warm_start``, earlier results as a ledger's lines, if there are any. What ``match`` names and the
-    run does not, since its version had no such option yet, the run has at ``defaults``.
+    run does not, since its version had no such option yet, the run has at ``defaults``; ``of_today`` gives what the
+    run's ``match`` is under today's names.
 
     Raises:
         RunError: the folder is not a run, belongs to another configuration, is damaged, or cannot be written.
@@ -155,12 +164,13 @@ def create_or_open(
     folder = RunFolder(Path(path))
     if _is_begun(folder):
         match = _plain(config["match"])
-        _compare(folder, match, {name: value for name, value in _plain(dict(defaults)).items() if name in match})
+        usual = {name: value for name, value in _plain(dict(defaults)).items() if name in match}
+        _compare(folder, match, usual | of_today(folder.read_config()["match"]))
         _forget_credentials(folder)
         return folder
     if warm_start:  # first: what has a configuration is whole
         write_atomic(folder.warm_start, warm_start)
-    write_json(folder.config, _plain(config) | {"hash": match_hash(config["match"])})
+    write_json(folder.config, {"schema": SCHEMA} | _plain(config) | {"hash": match_hash(config["match"])})
     return folder
 
 
@@ -264,6 +274,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path, "configuration", way_out)
     if config is None:
         raise RunError(_foreign(path.parent, "holds no config.json"))
+    if isinstance(schema := config.get("schema", 1), int) and schema > SCHEMA:
+        raise RunError(
+            f"run {str(path.parent)!r} is of a newer version (schema {schema}, this one reads up to {SCHEMA}): use "
+            "that version or a newer one"
+        )
     try:
         check_config(config)
         if config["hash"] != match_hash(config["match"]):
@@ -287,9 +302,9 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:  # noqa: ANN401
     return flat
 
 
-def _compare(folder: RunFolder, match: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raise RunError if the run's configuration does not match, naming what differs."""
-    has, now = flatten(defaults | folder.read_config()["match"]), flatten(match)
+def _compare(folder: RunFolder, match: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Raise RunError if what the run has kept does not match, naming what differs."""
+    has, now = flatten(kept), flatten(match)
     absent = object()
 
     def show(values: dict[str, Any], key: str) -> str:

@@ -28,6 +28,7 @@ _SIZES: dict[str, Rule] = {
     "largest": TEXT,
 }
 _CONFIG: dict[str, Rule] = {
+    "schema": WHOLE,
     "match": OBJECT,
     "hash": TEXT,
     "config": OBJECT,
@@ -45,7 +46,7 @@ _PARTS: dict[str, dict[str, Rule]] = {
         "objectives": TEXTS,
         "space": _TEXT_OR_NULL,
         "floor": AMOUNT_OR_NULL,
-        **dict.fromkeys(("reference", "constraints", "table_blanks"), _TEXTS_OR_NULL),
+        **dict.fromkeys(("reference", "constraints", "table_blanks", "table_choices"), _TEXTS_OR_NULL),
     },
     "config": {"table": _TEXT_OR_NULL},
     "task": {

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import count, product
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from results.folder import RunFolder, default_path, lock
-from search.options.config import Config, from_json, to_json
+from search.options.config import Config, change, from_json, to_json
 from search.options.needs import check_effect, idle
 from search.run import going_on_with, resume, run_search, workers
 from spaces.checksums import read_json, write_json
@@ -32,17 +31,18 @@ def is_grid(path: Path) -> bool:
 def run_grid(
     config: Config, spaces: Sequence[str], data: Sequence[str], seeds: Sequence[int], *, console: Console
 ) -> Iterator[RunFolder]:
-    """Starts a run for each space, data set and seed, or goes on with it, in folders below ``config.out``.
+    """Starts a run for each space, data set and seed, or goes on with it, in folders below ``--out``.
 
     Gives each folder once its run is done.
 
     Raises:
         SearchError: something the user can mend; the runs before it are done, those after it are not begun.
     """
-    home = user_path(config.out, "--out") if config.out else default_path("sweep", "grid", datetime.now())
+    out, storage = config.machine.out, config.workers.storage
+    home = user_path(out, "--out") if out else default_path("sweep", "grid", datetime.now())
     plan: dict[str, Config] = {}
     for space, where, seed in product(spaces, data, seeds):
-        plan[_name(space, where, seed, plan)] = replace(config, space=space, data=where, seed=seed, out=None)
+        plan[_name(space, where, seed, plan)] = change(config, space=space, data=where, seed=seed, out=None)
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,13 +53,13 @@ def run_grid(
                 f"folder {str(home)!r} holds another sweep: resume it as it is, or choose another with --out"
             )
         write_json(home / PLAN, {name: to_json(one) for name, one in plan.items()})
-    secret = config.storage is not None and without_credentials(config.storage) != config.storage  # not in the plan
-    yield from resume_grid(home, {"storage": config.storage} if secret else {}, console=console)
+    secret = storage is not None and without_credentials(storage) != storage  # not in the plan
+    yield from resume_grid(home, {"storage": storage} if secret else {}, console=console)
 
 
 def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> Iterator[RunFolder]:
     """Goes on with the runs of a grid, and begins those that are not begun; see ``run_grid`` and ``run.resume``."""
-    plan = {name: replace(one, **where) for name, one in read_plan(home).items()}
+    plan = {name: change(one, **where) for name, one in read_plan(home).items()}
     check_effect(list(plan.values()), where)
     with going_on_with(home / PLAN), workers(next(iter(plan.values()))):
         for name, config in plan.items():
@@ -67,7 +67,7 @@ def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> It
                 without = idle(config, where)  # what another run of the grid takes up
                 yield resume(home / name, {k: v for k, v in where.items() if k not in without}, console=console)
             else:
-                yield run_search(replace(config, out=str(home / name)), console=console)
+                yield run_search(change(config, out=str(home / name)), console=console)
 
 
 def read_plan(home: Path) -> dict[str, Config]:

@@ -93,8 +93,8 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
                 f"ledger {str(folder.ledger)!r} line {outcome.number + 1} holds a candidate {filling.key[:200]} that "
                 "is not of the space in config.json: one of them was edited; restore it, or start a new run"
             )
-    bounded = [name for text in config.constraints for sign in ("<=", ">=") if (name := text.rpartition(sign)[0])]
-    constraints = parse_constraints(config.constraints, bounded)
+    bounded = [name for text in config.goal.constraints for sign in ("<=", ">=") if (name := text.rpartition(sign)[0])]
+    constraints = parse_constraints(config.goal.constraints, bounded)
     goal = Goal(objectives=tuple(_part(folder, "match", "objectives")), constraints=constraints)
     export_optuna(
         path,

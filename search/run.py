@@ -22,8 +22,11 @@ from results.earlier import fingerprint, read_earlier, to_lines
 from results.folder import RunFolder, claimed, default_path, open_existing
 from results.ledger import Ledger, read
 from search.loop.progress import stages
-from search.options.config import LADDER_SAMPLERS, Config, flag, from_json, to_json
+from search.options.config import Config, change, from_json, matched, renamed, to_json
+from search.options.declare import flag
 from search.options.needs import check_effect, check_recordings
+from search.options.rules import LADDER_SAMPLERS
+from search.options.sources import write_toml
 from search.publish import all_outcomes, export, publish, study_of
 from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
@@ -43,43 +46,49 @@ def prepare(config: Config) -> Job:
     Raises:
         SearchError: something the user can mend.
     """
-    if config.sampler not in (*SAMPLERS, AUTO):
-        raise OptionError(f"--sampler: {unknown('sampler', config.sampler, (*SAMPLERS, AUTO))}")
+    if config.search.sampler not in (*SAMPLERS, AUTO):
+        raise OptionError(f"--sampler: {unknown('sampler', config.search.sampler, (*SAMPLERS, AUTO))}")
     for name in ("out", "warm_start", "export_optuna"):
-        if path := getattr(config, name):
+        if path := getattr(config.search if name == "warm_start" else config.machine, name):
             user_path(path, flag(name))
-    if config.table is not None:
+    if config.table.path is not None:
         from search.work.table import prepare as prepare_by
-    elif config.train_epochs is not None:
+    elif config.sweep.train_epochs is not None:
         from search.work.sweep import prepare as prepare_by
     else:
         from search.work.supernet import prepare as prepare_by
-    with own_code(config.space):
+    with own_code(config.space.name):
         job = prepare_by(config)
-    if config.sampler != AUTO:
+    if config.search.sampler != AUTO:
         return job
-    name, why = choose(job.space, config.candidates, LADDER_SAMPLERS if config.fidelities else tuple(SAMPLERS))
-    return replace(job, config=replace(job.config, sampler=name), sampler=why)
+    name, why = choose(
+        job.space, config.search.candidates, LADDER_SAMPLERS if config.table.fidelities else tuple(SAMPLERS)
+    )
+    return replace(job, config=change(job.config, sampler=name), sampler=why)
 
 
 def run_search(config: Config, *, console: Console) -> RunFolder:
-    """Starts the search a configuration describes, or goes on with it where ``config.out`` holds it already.
+    """Starts the search a configuration describes, or goes on with it where ``--out`` holds it already.
 
     Raises:
         SearchError: something the user can mend; nothing that was recorded is lost.
     """
     job = prepare(config)
     check_recordings(config, job.provenance)
-    path = user_path(config.out, "--out") if config.out else default_path(job.space.name, job.data, datetime.now())
-    source = user_path(config.warm_start, "--warm-start") if config.warm_start else None
+    path = (
+        user_path(config.machine.out, "--out")
+        if config.machine.out
+        else default_path(job.space.name, job.data, datetime.now())
+    )
+    source = user_path(config.search.warm_start, "--warm-start") if config.search.warm_start else None
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
-    job = replace(job, config=replace(job.config, out=str(path)), earlier=earlier)
+    job = replace(job, config=change(job.config, out=str(path)), earlier=earlier)
     with going_on_with(RunFolder(path).config), workers(job.config):
         return _run(path, job, describe(job), console)
 
 
 def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
-    """Goes on with the run in a folder; ``where`` may name new places: fields of Config in ``WHERE``.
+    """Goes on with the run in a folder; ``where`` may name new places: options of the verb ``resume``.
 
     Raises:
         SearchError: the folder is not a run, or its data are not there or not the same any more.
@@ -87,9 +96,9 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     folder = open_existing(path)
     stored = folder.read_config()
     config = from_json(stored.get("config"))
-    if config.table is None and "table" in where:
+    if config.table.path is None and "table" in where:
         raise RunError(f"run {str(folder.path)!r} has its scores from a supernet, not from a table: drop --table")
-    config = replace(config, out=str(folder.path), **where)
+    config = change(config, out=str(folder.path), **where)
     check_effect([config], where)
     job = prepare(config)
     way_out = "restore the file, or start a new run with --warm-start and another --out"
@@ -120,7 +129,7 @@ def going_on_with(begun: Path) -> Iterator[None]:
 
 def workers(config: Config) -> AbstractContextManager[None]:
     """Within, the workers that a configuration asks for can be had; raises ClusterError where they cannot."""
-    if config.runner == "in-process" and config.train_workers == 1:
+    if config.workers.runner == "in-process" and config.workers.train_workers == 1:
         return nullcontext()
     from search.runners.cluster import config_cluster, connected
 
@@ -130,9 +139,9 @@ def workers(config: Config) -> AbstractContextManager[None]:
 def describe(job: Job) -> dict[str, Any]:
     """What stands in config.json; ``match`` is what a resume must agree with."""
     config, space = job.config, job.space
-    match = config.match() | {"objectives": job.goal.spelled, "data_sha256": job.provenance["sha256"]}
-    if is_file(config.space):
-        match["space_sha256"] = hashlib.sha256(file_of(config.space).read_bytes()).hexdigest()
+    match = matched(config) | {"objectives": job.goal.spelled, "data_sha256": job.provenance["sha256"]}
+    if is_file(config.space.name):
+        match["space_sha256"] = hashlib.sha256(file_of(config.space.name).read_bytes()).hexdigest()
     if job.earlier:
         match["warm_start_sha256"] = fingerprint(job.earlier)
     chosen = {"sampler": job.sampler} if job.sampler else {}
@@ -172,19 +181,20 @@ def machine(folder: RunFolder) -> Iterator[None]:
 
 def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -> RunFolder:
     earlier = to_lines(job.earlier)
-    target = job.config.export_optuna and user_path(job.config.export_optuna, "--export-optuna")
+    target = job.config.machine.export_optuna and user_path(job.config.machine.export_optuna, "--export-optuna")
     if target:  # before anything is begun
         from results.optuna_study import check_target
 
         check_target(target, **study_of(RunFolder(path)))
-    with claimed(path, config=described, warm_start=earlier, defaults=to_json(Config())) as folder:
+    with claimed(path, config=described, warm_start=earlier, defaults=to_json(Config()), of_today=renamed) as folder:
+        write_toml(folder.settings, job.config)
         if console.is_terminal:
             console.print(f"run folder: {folder.path}", highlight=False, markup=False, soft_wrap=True)
         with Ledger.open(folder.ledger) as ledger, stages(console) as stage:
             for remark in job.provenance.get("remarks", ()):
                 console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
             try:
-                with own_code(job.config.space), machine(folder):
+                with own_code(job.config.space.name), machine(folder):
                     job.work(job, folder, ledger, stage)
             except (KeyboardInterrupt, SearchError):
                 with suppress(Exception):  # what there is can be read; a second error would hide the first

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 
@@ -13,7 +12,8 @@ from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
 from evaluators.training import Plan
 from search.loop.goal import make_goal
-from search.options.config import Config, parse_time_schedule
+from search.options.config import Config, change
+from search.options.rules import parse_time_schedule
 from search.work.steps import batch_for
 from spaces.candidate import READINGS
 from spaces.errors import OptionError, one_line, unknown
@@ -27,41 +27,41 @@ DEFAULT_SPACE = "autosnn"
 
 def config_space(config: Config) -> tuple[Space, Config]:
     """The space a configuration names, and the configuration with the space's own defaults spelt out."""
-    options = {"width": config.width, "timesteps": config.timesteps, "neuron": config.neuron}
-    name = config.space or DEFAULT_SPACE
-    space, used = make_space(name, options=options, compiled=config.compile)
-    if config.search_sparsity is not None:
-        space = with_sparsity(space, config.search_sparsity)
-    return space, replace(config, space=name, **used)
+    options = {"width": config.space.width, "timesteps": config.space.timesteps, "neuron": config.space.neuron}
+    name = config.space.name or DEFAULT_SPACE
+    space, used = make_space(name, options=options, compiled=config.machine.compile)
+    if config.space.search_sparsity is not None:
+        space = with_sparsity(space, config.space.search_sparsity)
+    return space, change(config, space=name, **used)
 
 
 def make_setting(config: Config, space: Space, task: Task) -> Setting:
     """How a configuration trains and scores."""
     plan = Plan(
-        epochs=config.supernet_epochs,
-        batch_size=config.batch_size or batch_for(len(task.train)),
-        learning_rate=config.learning_rate,
-        loss=config.loss,
-        logit_scale=config.logit_scale,
-        time_schedule=parse_time_schedule(config.time_schedule),
-        precision=config.precision,
-        class_weights=balanced_weights(task) if config.class_weights == "balanced" else (),
+        epochs=config.supernet.epochs,
+        batch_size=config.training.batch_size or batch_for(len(task.train)),
+        learning_rate=config.training.learning_rate,
+        loss=config.training.loss,
+        logit_scale=config.training.logit_scale,
+        time_schedule=parse_time_schedule(config.supernet.time_schedule),
+        precision=config.training.precision,
+        class_weights=balanced_weights(task) if config.training.class_weights == "balanced" else (),
     )
     recipe = Recipe(
         plan=plan,
-        path_rule=config.path_rule,
-        paths=config.paths,
-        entangled=config.supernet_weights == "entangled",
-        norm_scale=config.norm_scale,
-        head_gain=config.head_gain,
-        identity=config.kernel_init == "identity",
-        few_shot=config.few_shot,
-        few_shot_epochs=config.few_shot_epochs,
-        supernets=config.supernets,
-        recalibration_samples=config.recalibration_samples,
-        threshold_balancing=config.threshold_balancing,
+        path_rule=config.supernet.path_rule,
+        paths=config.supernet.paths,
+        entangled=config.supernet.weights == "entangled",
+        norm_scale=config.training.norm_scale,
+        head_gain=config.training.head_gain,
+        identity=config.training.kernel_init == "identity",
+        few_shot=config.supernet.few_shot,
+        few_shot_epochs=config.supernet.few_shot_epochs,
+        supernets=config.supernet.supernets,
+        recalibration_samples=config.training.recalibration_samples,
+        threshold_balancing=config.supernet.threshold_balancing,
     )
-    model = ENERGY_MODELS[config.energy_model]
+    model = ENERGY_MODELS[config.goal.energy_model]
     columns = make_goal(config).columns
     readings = tuple(name for name in READINGS if name in columns)
     return Setting(
@@ -69,8 +69,8 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
         task=task,
         recipe=recipe,
         model=model,
-        seed=config.seed,
-        device=config.device,
+        seed=config.search.seed,
+        device=config.machine.device,
         readings=readings,
     )
 
@@ -78,21 +78,21 @@ def make_setting(config: Config, space: Space, task: Task) -> Setting:
 def load_config_task(config: Config, space: Space) -> Task:
     """The task a configuration names; recordings are cut into as many frames as the space has time steps."""
     return load_task(
-        config.data,
-        data_dir=config.data_dir,
-        download=config.download,
-        verify=config.verify,
-        train_samples=config.train_samples,
-        val_samples=config.val_samples,
+        config.data.name,
+        data_dir=config.data.data_dir,
+        download=config.data.download,
+        verify=config.data.verify,
+        train_samples=config.data.train_samples,
+        val_samples=config.data.val_samples,
         frames=space.timesteps,
-        event_frames=config.event_frames,
-        event_scale=config.event_scale,
-        sensor=config.sensor,
-        event_columns=config.event_columns,
-        image_size=config.image_size,
-        image_fit=config.image_fit,
-        test_share=config.test_share,
-        seed=config.seed,
+        event_frames=config.data.event_frames,
+        event_scale=config.data.event_scale,
+        sensor=config.data.sensor,
+        event_columns=config.data.event_columns,
+        image_size=config.data.image_size,
+        image_fit=config.data.image_fit,
+        test_share=config.data.test_share,
+        seed=config.search.seed,
     )
 
 

@@ -21,8 +21,8 @@ import launch
 from evaluators.checkpoint import load_weights, read_tensors
 from evaluators.supernet import new_supernet
 from results.ledger import read
+from search.options.commands import parse_search, parser_of
 from search.options.config import Config, from_json, to_json
-from search.options.search_options import parse_search, search_parser
 from search.runners.payload import pack, scorer
 from search.work.prepare import prepare_setting
 from spaces.candidate import READINGS, Candidate
@@ -520,12 +520,12 @@ def test_help_names_every_option_and_choice(capsys):
 def test_configurations_survive_json():
     config = parse_search(["--max", "spikes=9000", "--objectives", "accuracy,sops", "--minutes", "3", "--no-compile"])
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
-    assert config.constraints == ("spikes<=9000",)
-    assert not config.compile
+    assert config.goal.constraints == ("spikes<=9000",)
+    assert not config.machine.compile
     assert parse_search([]) == Config()
 
 
-OPTIONS = sorted(option for option in search_parser()._option_string_actions if option.startswith("--"))
+OPTIONS = parser_of("search").options
 WORDS = st.one_of(
     st.sampled_from(
         [*OPTIONS, "search", "resume", "nan", "-inf", "1e999", "0", "-1", "autosnn", "digits", "accuracy=1"]

@@ -18,7 +18,7 @@ import launch
 from results.folder import RunFolder
 from results.ledger import read
 from search.grid import PLAN, run_grid
-from search.options.config import Config, from_json, to_json
+from search.options.config import Config, configure, from_json, to_json
 from search.publish import refresh
 from search.run import resume, run_search
 from spaces.checksums import CHECKSUM
@@ -182,12 +182,12 @@ def test_no_error_shows_them(args, tmp_path, monkeypatch, capsys):
 
 def test_a_sweep_keeps_none_and_its_runs_get_them(tmp_path, monkeypatch):
     given_to = []
-    monkeypatch.setattr("search.grid.run_search", lambda config, console: given_to.append(config.storage))
+    monkeypatch.setattr("search.grid.run_search", lambda config, console: given_to.append(config.workers.storage))
     monkeypatch.setattr("search.grid.check_effect", lambda configs, where: None)
     for _ in range(2):  # the second goes on with it
         list(
             run_grid(
-                Config(storage=URI, out=str(tmp_path), train_epochs=None),
+                configure(storage=URI, out=str(tmp_path), train_epochs=None),
                 ["autosnn"],
                 ["digits"],
                 [0, 1],
@@ -213,9 +213,9 @@ def test_no_password_is_left_however_it_is_written(password, user, scheme):
         assert without_gap(hidden) == f"{scheme}://{user}@box/folder"
         assert hide(f"{uri!r} and {uri}", [uri]).count("***") >= 1
         assert f":{secret}@" not in hide(f"cannot use {uri}: {secret} refused", [uri])
-        kept = to_json(Config(storage=uri))
+        kept = to_json(configure(storage=uri))
         assert kept["storage"] == hidden
-        assert from_json(kept) == Config(storage=hidden)
+        assert from_json(kept) == configure(storage=hidden)
 
 
 @given(

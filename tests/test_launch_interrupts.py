@@ -7,7 +7,7 @@ import pytest
 import launch
 import search.grid
 import search.run
-from search.options.config import Config
+from search.options.config import configure
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_before_a_run_is_begun_there_is_none_to_go_on_with(options, tmp_path, ca
 
 def test_a_grid_is_gone_on_with_as_a_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(search.grid, "run_search", stop)
-    runs = search.grid.run_grid(Config(out=str(tmp_path)), ["autosnn"], ["digits"], [0, 1], console=None)
+    runs = search.grid.run_grid(configure(out=str(tmp_path)), ["autosnn"], ["digits"], [0, 1], console=None)
     with pytest.raises(KeyboardInterrupt) as caught:
         next(runs)
     assert caught.value.args == (str(tmp_path),)

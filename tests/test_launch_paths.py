@@ -99,8 +99,9 @@ def test_a_space_whose_name_leads_away_writes_in_runs_alone(tmp_path, monkeypatc
 
 
 def test_runs_of_a_sweep_have_folders_of_their_own_whatever_files_are_called(tmp_path, monkeypatch):
-    from search.grid import run_grid
     from search.options.search_options import SWEEP
+
+    from search.grid import run_grid
 
     monkeypatch.chdir(tmp_path)
     names = ["a/own.py:mine", "b/own.py:mine", "../own.py:" + "x" * 400]
@@ -110,7 +111,7 @@ def test_runs_of_a_sweep_have_folders_of_their_own_whatever_files_are_called(tmp
     home = next((tmp_path / "runs").iterdir())
     plan = read_plan(home)
     assert len(plan) == 6
-    assert {(config.space, config.data) for config in plan.values()} == {
+    assert {(config.space.name, config.data.name) for config in plan.values()} == {
         (space, data) for space in names for data in ("one/x.npz", "two/x.npz")
     }
     for name in plan:

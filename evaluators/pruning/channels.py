@@ -14,15 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from evaluators.pruning.masks import (
-    Masks,
-    Pruning,
-    apportion,
-    check_budget,
-    emptied,
-    masks_of,
-    prunable,
-)
+from evaluators.pruning.masks import Masks, apportion, check_budget, emptied, masks_of, prunable
+from evaluators.pruning.pattern import Pruning
 from spaces.errors import SpaceError
 from spaces.layers import Add, AvgPool, Concat, Even, Flatten, MaxPool, Norm, Synapses, Vote
 from spaces.neurons.neuron import Neuron

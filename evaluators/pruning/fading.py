@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from evaluators.evaluation import calibration_batches
 from evaluators.pruning.channels import faded, trace
 from evaluators.pruning.making import Cost, Making, Ticket, cost_of, kept_masks, renew, trained
-from evaluators.pruning.masks import CHANNELS, Masks, Pruning, attach, sparsity_of
+from evaluators.pruning.masks import Masks, attach, sparsity_of
 from evaluators.pruning.one_shot import one_shot
+from evaluators.pruning.pattern import CHANNELS, Pruning
 from evaluators.pruning.rules import GRADUAL_END, Rule
 from spaces.neurons.neuron import Neuron
 

@@ -34,8 +34,9 @@ from evaluators.pruning.making import (
     train_ticket,
     trained,
 )
-from evaluators.pruning.masks import WEIGHTS, Masks, attach, check_sparsity, distance, masks_of
+from evaluators.pruning.masks import Masks, attach, distance, masks_of
 from evaluators.pruning.one_shot import one_shot
+from evaluators.pruning.pattern import WEIGHTS, check_sparsity
 from evaluators.pruning.rules import (
     Rule,
     begin_bits,

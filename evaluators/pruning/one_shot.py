@@ -7,17 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.pruning.channels import channel_masks
-from evaluators.pruning.masks import (
-    CHANNELS,
-    WEIGHTS,
-    Masks,
-    Pruning,
-    apportion,
-    check_budget,
-    check_sparsity,
-    emptied,
-    prunable,
-)
+from evaluators.pruning.masks import Masks, apportion, check_budget, emptied, prunable
+from evaluators.pruning.pattern import CHANNELS, WEIGHTS, Pruning, check_sparsity
 from spaces.errors import OptionError
 
 

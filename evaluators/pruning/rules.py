@@ -14,12 +14,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from evaluators.pruning.masks import Masks, Pruning, attach, check_sparsity, hold, masks_of, owner, prunable
+from evaluators.pruning.masks import Masks, attach, hold, masks_of, owner, prunable
 from evaluators.pruning.one_shot import one_shot
+from evaluators.pruning.pattern import Pruning, check_sparsity
 from spaces.neurons.neuron import Neuron
 
 Rule = Callable[[int, int, torch.optim.Optimizer], None]
-WEIGHT_BITS = (8, 4, 1)
 GRADUAL_END, UPDATES = 0.75, 40  # share of the steps in which masks change, and how often at most
 REGROWN = 0.3  # share of a layer's weights that is exchanged at first
 

@@ -97,7 +97,7 @@ def _title(run: Gathered) -> str:
     match = run.config["match"]
     data = Path(str(match.get("data") or run.config.get("task", {}).get("name", ""))).name
     space = str(match.get("space", "search"))
-    return f"{space} {data}" if match.get("table_blanks") else f"{space} on {data}"
+    return f"{space} {data}" if match.get("table_choices") or match.get("table_blanks") else f"{space} on {data}"
 
 
 def _varied(run: Gathered) -> list[str]:

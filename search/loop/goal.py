@@ -123,12 +123,12 @@ def make_goal(config: Config, known: Sequence[str] = tuple(SENSES)) -> Goal:
         OptionError: an objective, constraint or reference point is spelled wrongly, or of no known column.
     """
     goal = Goal(
-        objectives=config.objectives,
-        constraints=parse_constraints(config.constraints, known),
-        spike_weight=config.spike_weight,
-        reference=parse_reference(config.reference),
+        objectives=config.goal.objectives,
+        constraints=parse_constraints(config.goal.constraints, known),
+        spike_weight=config.search.spike_weight,
+        reference=parse_reference(config.goal.reference),
     )
-    goal = replace(goal, ladder=parse_ladder(config.fidelities, goal.objectives))
+    goal = replace(goal, ladder=parse_ladder(config.table.fidelities, goal.objectives))
     for name in goal.objectives:
         if name not in known:
             raise OptionError(f"--objectives: {unknown('objective', name, known)}")

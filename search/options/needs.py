@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.options.config import OF_A_SUPERNET, Config, flag, parse_time_schedule
+from search.options.config import OPTIONS, Config, values_of
+from search.options.declare import declared, flag, values_in
+from search.options.how import FinalistOptions, SupernetOptions, TicketOptions, TrainingOptions
+from search.options.rules import parse_time_schedule
+from search.options.what import DataOptions
+from search.options.where import WorkerOptions
 from spaces.candidate import QUALITIES
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError
@@ -12,19 +17,16 @@ from spaces.errors import OptionError
 DIGITS, EVENTS = "digits", "nmnist"
 IMAGE_SETS = (DIGITS, "mnist", "fashion-mnist", "cifar10", "cifar100", "svhn")
 DOWNLOADED = ", ".join((*IMAGE_SETS[1:], EVENTS))
-OF_WORKERS = (
-    *("workers", "cpus_per_worker", "gpus_per_worker", "address", "object_store_mb", "retries", "candidate_timeout"),
-    "storage",
+OF_A_SUPERNET = tuple(declared(SupernetOptions))
+OF_WORKERS = tuple(
+    name for name in declared(WorkerOptions) if name not in ("runner", "train_workers", "train_parts", "log")
 )
 OF_NETWORKS = (
-    *("data", "data_dir", "download", "verify", "train_samples", "val_samples", "event_frames", "compile"),
-    *("event_scale", "sensor", "event_columns", "image_size", "image_fit", "test_share"),
-    *("search_sparsity", "precision", "batch_size", "learning_rate", "loss", "logit_scale", "norm_scale", "head_gain"),
-    *("kernel_init", "spike_weight", "racing", "finalists", "finalist_pool", "finalist_epochs", "finalist_weights"),
-    *("class_weights", "recalibration_samples", "prune", "sparsity", "energy_model", "device", "threads"),
-    *("train_workers", "train_parts", "log"),
+    *(name for part in (DataOptions, TrainingOptions) for name in declared(part)),
     *OF_A_SUPERNET,
-    *OF_WORKERS,
+    *(name for part in (FinalistOptions, TicketOptions) for name in declared(part)),
+    *(name for name in declared(WorkerOptions) if name != "runner"),
+    *("search_sparsity", "spike_weight", "racing", "energy_model", "device", "threads", "compile"),
 )
 
 
@@ -46,38 +48,38 @@ class Need:
 
 
 def _is_floored(config: Config) -> bool:
-    steered = [name for name in QUALITIES if {name, f"{name}:max"} & set(config.objectives)]
-    return bool(steered) and not any(text.startswith(f"{steered[0]}>=") for text in config.constraints)
+    steered = [name for name in QUALITIES if {name, f"{name}:max"} & set(config.goal.objectives)]
+    return bool(steered) and not any(text.startswith(f"{steered[0]}>=") for text in config.goal.constraints)
 
 
 def _has_smaller_t(config: Config) -> bool:
-    schedule = parse_time_schedule(config.time_schedule)
-    return config.timesteps is None or not schedule or any(t < config.timesteps for t, _ in schedule)
+    schedule = parse_time_schedule(config.supernet.time_schedule)
+    return config.space.timesteps is None or not schedule or any(t < config.space.timesteps for t, _ in schedule)
 
 
 NEEDS = (
     Need(
-        ("table_blanks", "fidelities"),
-        lambda config: config.table is not None,
+        ("table_choices", "fidelities"),
+        lambda config: config.table.path is not None,
         "names columns of a table",
         "give its file with --table",
     ),
     Need(
         ("floor",),
-        lambda config: config.table is None,
+        lambda config: config.table.path is None,
         "is a share of the way from chance up, and a table does not say what a guess scores",
         "give a bound with --min COLUMN=X",
     ),
     Need(
         OF_NETWORKS,
-        lambda config: config.table is None,
+        lambda config: config.table.path is None,
         "is of networks that are trained, and a table has their figures",
         "drop --table",
     ),
     Need(
         ("width", "timesteps", "neuron"),
-        lambda config: not config.table_blanks,
-        "is of a space that makes networks, which --table-blanks is not",
+        lambda config: not config.table.choices,
+        "is of a space that makes networks, which --table-choices is not",
         "give --space NAME in its place",
     ),
     Need(
@@ -88,25 +90,25 @@ NEEDS = (
     ),
     Need(
         ("data_dir", "download", "verify"),
-        lambda config: config.data != DIGITS and not set("/\\.") & set(config.data),
+        lambda config: config.data.name != DIGITS and not set("/\\.") & set(config.data.name),
         "is of public data sets that lie in a folder",
         f"give one of {DOWNLOADED} with --data",
     ),
     Need(
         ("event_frames",),
-        lambda config: config.data not in IMAGE_SETS,
+        lambda config: config.data.name not in IMAGE_SETS,
         "is of recordings of events, and --data names images",
         f"give --data {EVENTS} or the path of recordings",
     ),
     Need(
         ("image_fit",),
-        lambda config: config.image_size is not None,
+        lambda config: config.data.image_size is not None,
         "is of images that are brought to a size",
         "add --image-size 32",
     ),
     Need(
         ("logit_scale",),
-        lambda config: config.loss != "mse" or config.prune is not None,
+        lambda config: config.training.loss != "mse" or config.tickets.prune is not None,
         "is of cross-entropy, which --loss mse has not",
         "give --loss ce or tet",
     ),
@@ -118,79 +120,79 @@ NEEDS = (
     ),
     Need(
         ("few_shot_epochs",),
-        lambda config: config.few_shot is not None,
+        lambda config: config.supernet.few_shot is not None,
         "is of the supernets that --few-shot makes",
-        "add --few-shot BLANK",
+        "add --few-shot CHOICE",
     ),
     Need(
         ("threshold_balancing",),
-        lambda config: config.recalibration_samples > 0,
+        lambda config: config.training.recalibration_samples > 0,
         "is done on the samples that BN statistics are renewed on",
         "give --recalibration-samples 1 or more",
     ),
     Need(
         ("spike_weight",),
-        lambda config: config.sampler == "evolution",
+        lambda config: config.search.sampler == "evolution",
         "is of evolution's fitness",
         "add --sampler evolution",
     ),
     Need(
         ("racing",),
-        lambda config: config.supernets == 1 or config.train_epochs is not None,
+        lambda config: config.supernet.supernets == 1 or config.sweep.train_epochs is not None,
         "is of a search by one supernet, and with --supernets nothing is raced",
         "drop --supernets",
     ),
     Need(
         ("finalist_epochs", "finalist_weights"),
-        lambda config: config.finalists > 0 or config.train_epochs is not None,
+        lambda config: config.finalists.count > 0 or config.sweep.train_epochs is not None,
         "is of finalists, and --finalists 0 asks for none",
         "give --finalists 1 or more",
     ),
     Need(
         ("sparsity",),
-        lambda config: config.prune is not None,
+        lambda config: config.tickets.prune is not None,
         "is of lottery tickets, which --prune makes",
         "add --prune METHOD",
     ),
     Need(
         ("log",),
-        lambda config: config.runner == "tune",
+        lambda config: config.workers.runner == "tune",
         "is of trainings by Ray Tune",
         "add --runner tune",
     ),
     Need(
         OF_WORKERS,
-        lambda config: config.runner != "in-process" or config.train_workers > 1,
+        lambda config: config.workers.runner != "in-process" or config.workers.train_workers > 1,
         "is for several workers",
         "add --runner ray",
     ),
     Need(
         ("workers", "candidate_timeout"),
-        lambda config: config.runner != "in-process",
+        lambda config: config.workers.runner != "in-process",
         "is of workers that score candidates",
         "add --runner ray",
     ),
     Need(
         ("candidate_timeout",),
-        lambda config: config.train_epochs is None,
+        lambda config: config.sweep.train_epochs is None,
         "is of candidates that are scored, and a sweep trains them",
         "run launch.py search",
     ),
     Need(
         ("object_store_mb",),
-        lambda config: config.address is None,
+        lambda config: config.workers.address is None,
         "is of a Ray that is started here, and --address joins another",
         "drop --address",
     ),
     Need(
         ("proxy",),
-        lambda config: config.train_epochs is not None,
+        lambda config: config.sweep.train_epochs is not None,
         "is of a sweep",
         "run launch.py sweep",
     ),
     Need(
         OF_A_SUPERNET,
-        lambda config: config.train_epochs is None or config.proxy == "supernet",
+        lambda config: config.sweep.train_epochs is None or config.sweep.proxy == "supernet",
         "is of a supernet, which a sweep has with --proxy supernet alone",
         "add it",
     ),
@@ -210,17 +212,17 @@ def check_effect(configs: Sequence[Any], given: Iterable[str], needs: Sequence[N
     found = [idle(config, names, needs) for config in configs]
     for name, need in found[0].items() if found else ():
         if all(name in one for one in found):
-            said = spelled(name, getattr(configs[0], name))
+            said = spelled(name, _values(configs[0])[name])
             raise OptionError(f"{said} {need.of}: {need.way}, or drop {said.split()[0]}")
 
 
 def idle(config: Any, given: Iterable[str], needs: Sequence[Need] = NEEDS) -> dict[str, Need]:  # noqa: ANN401
     """Those of the options given that are of no effect in a configuration -> the first need that is not met."""
-    names, found = set(given), {}
+    names, values, found = set(given), _values(config), {}
     for need in needs:
         wanted = [] if need.met(config) else names.intersection(need.options)
         for name in sorted(wanted, key=need.options.index):
-            value = getattr(config, name)
+            value = values[name]
             if value is False or value not in OFF:
                 found.setdefault(name, need)
     return found
@@ -228,14 +230,12 @@ def idle(config: Any, given: Iterable[str], needs: Sequence[Need] = NEEDS) -> di
 
 def check_recordings(config: Config, provenance: Mapping[str, Any]) -> None:
     """Raises OptionError where a new run's ``--event-frames`` has no effect, as its data turned out to be."""
-    if config.table is None and config.event_frames != Config.event_frames and "sensor" not in provenance:
+    frames = config.data.event_frames
+    if config.table.path is None and frames != DataOptions.event_frames and "sensor" not in provenance:
         raise OptionError(
-            f"--event-frames {config.event_frames} is of recordings of events, and {config.data!r} holds none that are "
+            f"--event-frames {frames} is of recordings of events, and {config.data.name!r} holds none that are "
             "still to be cut: drop --event-frames"
         )
-
-
-SPELLED = {"verify": "--no-verify", "compile": "--no-compile", "racing": "--no-racing"}
 
 
 def spelled(name: str, value: object) -> str:
@@ -245,6 +245,13 @@ def spelled(name: str, value: object) -> str:
     ('--no-verify', '--few-shot-epochs 3', '--fidelities 0.1:a=b')
     """
     if isinstance(value, bool):
-        return SPELLED.get(name, flag(name))
-    shown = f"{value:g}" if isinstance(value, float) else ",".join(value) if isinstance(value, tuple) else value
+        return OPTIONS[name].flag if name in OPTIONS else flag(name)
+    shown = (
+        f"{value:g}" if isinstance(value, float) else ",".join(map(str, value)) if isinstance(value, tuple) else value
+    )
     return without_credentials(f"{flag(name)} {shown}")
+
+
+def _values(config: object) -> dict[str, Any]:
+    """All values of a configuration, or of one part that stands alone."""
+    return values_of(config) if isinstance(config, Config) else values_in(config)

@@ -65,17 +65,17 @@ class Cluster:
 
 def config_cluster(config: Config) -> Cluster:
     """The workers that a configuration asks for; one with a GPU as its device asks for one a worker."""
-    gpus = config.gpus_per_worker
+    gpus = config.workers.gpus_per_worker
     if gpus is None:
-        gpus = 1.0 if config.device.startswith("cuda") else 0.0
+        gpus = 1.0 if config.machine.device.startswith("cuda") else 0.0
     return Cluster(
-        address=config.address,
-        workers=config.workers,
-        cpus_per_worker=config.cpus_per_worker,
+        address=config.workers.address,
+        workers=config.workers.count,
+        cpus_per_worker=config.workers.cpus_per_worker,
         gpus_per_worker=gpus,
-        object_store_mb=config.object_store_mb,
-        retries=config.retries,
-        candidate_timeout=config.candidate_timeout,
+        object_store_mb=config.workers.object_store_mb,
+        retries=config.workers.retries,
+        candidate_timeout=config.workers.candidate_timeout,
     )
 
 

@@ -6,7 +6,7 @@ travel as arrays, which the workers of a node read from shared memory.
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from evaluators.supernet import new_supernet
 from evaluators.tasks.task import Split, Task
 from search.loop.memory import freeing
 from search.loop.racing import Rivals
-from search.options.config import Config
+from search.options.config import Config, change
 from search.setting import config_space, make_setting
 from spaces.candidate import Candidate, Score
 from spaces.find import file_of, is_file
@@ -53,8 +53,8 @@ def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str, 
     """What workers of such a device and threads are sent of a setting that a configuration made, and its supernet."""
     task = setting.task
     return Payload(
-        config=replace(config, device=device, threads=threads),
-        source=file_of(config.space).read_bytes() if is_file(config.space) else b"",
+        config=change(config, device=device, threads=threads),
+        source=file_of(config.space.name).read_bytes() if is_file(config.space.name) else b"",
         task={name: value for name, value in vars(task).items() if name not in ("train", "validation", "test")},
         train=_arrays(task.train),
         validation=_arrays(task.validation),
@@ -64,22 +64,22 @@ def pack(config: Config, setting: Setting, supernet: nn.Module, *, device: str, 
 
 def scorer(payload: Payload) -> Callable[[Candidate, Rivals | None], Score]:
     """The function that scores a candidate in a worker, as the driver would; sets the process up for it."""
-    torch.set_num_threads(payload.config.threads)
+    torch.set_num_threads(payload.config.machine.threads)
     torch.backends.cudnn.deterministic = True
     config, train = payload.config, _split(*payload.train)
     with temporary_folder() as folder:
         if payload.source:
-            path = folder / Path(config.space.rpartition(":")[0]).name
+            path = folder / Path(config.space.name.rpartition(":")[0]).name
             path.write_bytes(payload.source)
-            config = replace(config, space=f"{path}:{config.space.rpartition(':')[2]}")
+            config = change(config, space=f"{path}:{config.space.name.rpartition(':')[2]}")
         space, _ = config_space(config)
     empty = Split(images=train.images[:0], labels=train.labels[:0])
     task = Task(train=train, validation=_split(*payload.validation), test=empty, **payload.task)
     setting = make_setting(config, space, task)
     supernet = new_supernet(setting)
     load_weights(supernet, {name: _tensor(array) for name, array in payload.weights.items()})
-    supernet.to(config.device, memory_format=torch.channels_last)
-    cache = PrefixCache(config.prefix_cache_mb)
+    supernet.to(config.machine.device, memory_format=torch.channels_last)
+    cache = PrefixCache(config.supernet.prefix_cache_mb)
 
     def score(candidate: Candidate, rivals: Rivals | None) -> Score:
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)

@@ -33,7 +33,7 @@ def check_fit(space: Space, task: Task, name: str) -> None:
 def check_parts(config: Config, setting: Setting) -> None:
     """Raises OptionError where a worker has no part of a batch, or a part no sample."""
     least = min(setting.recipe.plan.batch_size, len(setting.task.train))
-    parts, workers = config.train_parts, config.train_workers
+    parts, workers = config.workers.train_parts, config.workers.train_workers
     if workers > least or parts > least:
         name, number = ("--train-workers", workers) if workers > least else ("--train-parts", parts)
         raise OptionError(

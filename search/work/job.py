@@ -61,7 +61,7 @@ def search_stage(
     how well a surrogate predicts what was found.
     """
     config = job.config
-    total = min(config.candidates, int(min(job.space.size, 2**62)))
+    total = min(config.search.candidates, int(min(job.space.size, 2**62)))
     tell = stage("search", "candidates", status)
     tries = repeats(ledger.outcomes)
     paid = sum(cost(one.score) for one in ledger.outcomes if one.batch >= 0 and one.number not in tries)
@@ -75,18 +75,18 @@ def search_stage(
     ended = search(
         job.space,
         ledger,
-        sampler or lookup(SAMPLERS, "sampler", config.sampler),
+        sampler or lookup(SAMPLERS, "sampler", config.search.sampler),
         runner,
         goal=job.goal,
-        budget=Budget(candidates=config.candidates, minutes=config.minutes, batch=config.batch),
-        seed=config.seed,
+        budget=Budget(candidates=config.search.candidates, minutes=config.search.minutes, batch=config.search.batch),
+        seed=config.search.seed,
         earlier=job.earlier,
         again=again,
         on_outcome=on_outcome,
     )
     from search.predictor import keep_predicted  # torch, which a search in a table may do without till here
 
-    keep_predicted(folder, job.space, ledger.outcomes, job.goal, config.seed)
+    keep_predicted(folder, job.space, ledger.outcomes, job.goal, config.search.seed)
     return ended
 
 

@@ -11,7 +11,7 @@ from evaluators.tasks.classes import chance
 from evaluators.tasks.task import Task
 from results.classes import remarks
 from search.loop.goal import Goal, make_goal
-from search.options.config import Config
+from search.options.config import Config, change
 from search.setting import config_space, load_config_task, make_device, make_setting
 from search.storage import check_storage
 from search.work.checks import check_fit, check_parts
@@ -26,15 +26,17 @@ def prepare_setting(config: Config) -> tuple[Config, Setting, Goal]:
     Raises:
         SearchError: something the user can mend.
     """
-    if config.storage is not None:
-        check_storage(config.storage)  # early
-    config = replace(config, device=make_device(config.device), threads=config.threads or torch.get_num_threads())
+    if config.workers.storage is not None:
+        check_storage(config.workers.storage)  # early
+    config = change(
+        config, device=make_device(config.machine.device), threads=config.machine.threads or torch.get_num_threads()
+    )
     (space, config), goal = config_space(config), make_goal(config)
-    if config.energy_model not in ENERGY_MODELS:
-        raise OptionError(f"--energy-model: {unknown('energy model', config.energy_model, ENERGY_MODELS)}")
+    if config.goal.energy_model not in ENERGY_MODELS:
+        raise OptionError(f"--energy-model: {unknown('energy model', config.goal.energy_model, ENERGY_MODELS)}")
     config, task = with_steps(config, load_config_task(config, space))
-    goal = replace(goal, floor=config.floor, chance=chance(task))
-    check_fit(space, task, config.space)
+    goal = replace(goal, floor=config.goal.floor, chance=chance(task))
+    check_fit(space, task, config.space.name)
     setting = make_setting(config, space, task)
     check_parts(config, setting)
     check_reachable(setting, goal, config)
@@ -46,5 +48,5 @@ def provenance_of(task: Task, config: Config, goal: Goal) -> dict[str, Any]:
     """Facts about the data for config.json, with what is to be told of them."""
     facts = {"name": task.name, "augment": task.augment, **task.provenance}
     bounded = [constraint.metric for constraint in goal.constraints]
-    told = [*facts.get("remarks", ()), *remarks(facts, goal.objectives, bounded, config.class_weights)]
+    told = [*facts.get("remarks", ()), *remarks(facts, goal.objectives, bounded, config.training.class_weights)]
     return facts | ({"remarks": told} if told else {})

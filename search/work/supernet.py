@@ -39,22 +39,22 @@ def prepare(config: Config) -> Job:
         SearchError: something the user can mend.
     """
     config, setting, goal = prepare_setting(config)
-    if config.prune is not None:
+    if config.tickets.prune is not None:
         pruning = pruning_options_of(config)
     space, task = setting.space, setting.task
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        with held(config.threads):
+        with held(config.machine.threads):
             match = folder.read_config()["hash"]
             supernet = trained_supernet(folder, config, setting, match, stage)
             _search(job, folder, setting, supernet, ledger, stage)
-            training = make_training(config, setting, goal, supernet, folder, epochs=config.finalist_epochs)
+            training = make_training(config, setting, goal, supernet, folder, epochs=config.finalists.epochs)
             _finalists(training, ledger, config, stage)
-            if config.prune is not None:
+            if config.tickets.prune is not None:
                 prune_finalists(setting, config, folder, pruning, stage)
 
     provenance = provenance_of(task, config, goal)
-    return Job(config=config, space=space, goal=goal, data=config.data, provenance=provenance, work=work)
+    return Job(config=config, space=space, goal=goal, data=config.data.name, provenance=provenance, work=work)
 
 
 def make_training(
@@ -65,19 +65,19 @@ def make_training(
         setting=setting,
         supernet=supernet,
         plan=replace(setting.recipe.plan, epochs=epochs, time_schedule=()),
-        inherited=config.finalist_weights == "inherited",
+        inherited=config.finalists.weights == "inherited",
         goal=goal,
         folder=folder,
         match=folder.read_config()["hash"],
-        checkpoints=place_of(config.storage, folder),
-        parts=config.train_parts,
+        checkpoints=place_of(config.workers.storage, folder),
+        parts=config.workers.train_parts,
     )
 
 
 def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match: str, stage: Stage) -> nn.Module:
     """The supernet of a run: read, or trained and kept."""
     kept = read_tensors(folder.supernet, match=match)
-    checkpoint = join(place_of(config.storage, folder), "supernet.safetensors")
+    checkpoint = join(place_of(config.workers.storage, folder), "supernet.safetensors")
 
     def forget_training() -> None:
         for place in checkpoints(checkpoint, setting):
@@ -88,21 +88,23 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
         supernet = new_supernet(setting)
         load_weights(supernet, kept[0])
         return supernet.to(setting.device, memory_format=torch.channels_last)
-    if config.compile:
-        with held(torch.get_num_threads() // trained_at_once(setting) if config.train_parts == 1 else 1):
+    if config.machine.compile:
+        with held(torch.get_num_threads() // trained_at_once(setting) if config.workers.train_parts == 1 else 1):
             warm_up(setting, on_step=stage("compile (kept on disk)", "kernels"))
     tell = stage("supernet", "steps")
-    if config.train_workers > 1:
+    if config.workers.train_workers > 1:
         from search.runners.cluster import config_cluster
         from search.runners.together import train_together
 
-        cluster, count = config_cluster(config), config.train_workers
-        train_together(setting, cluster, count, config.train_parts, checkpoint=checkpoint, match=match, on_step=tell)
+        cluster, count = config_cluster(config), config.workers.train_workers
+        train_together(
+            setting, cluster, count, config.workers.train_parts, checkpoint=checkpoint, match=match, on_step=tell
+        )
 
     def train(workers: Workers) -> nn.Module:
         return train_supernet(setting, checkpoint=checkpoint, match=match, on_step=tell, workers=workers)[0]
 
-    supernet = in_parts(train, config.train_parts)
+    supernet = in_parts(train, config.workers.train_parts)
     save_tensors(folder.supernet, own_tensors(supernet), {"match": match})
     forget_training()
     return supernet
@@ -110,19 +112,19 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
 
 def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
     config = job.config
-    brief = rivals_of(job.goal) if config.racing else lambda history: None
-    if config.runner in ("ray", "tune"):
+    brief = rivals_of(job.goal) if config.search.racing else lambda history: None
+    if config.workers.runner in ("ray", "tune"):
         from search.runners.cluster import config_cluster
         from search.runners.payload import pack, scorer
         from search.runners.pool import pooled
 
         cluster = config_cluster(config)
-        device = worker_device(config.device, cluster.gpus_per_worker)
+        device = worker_device(config.machine.device, cluster.gpus_per_worker)
         payload = pack(config, setting, supernet, device=device, threads=cluster.threads)
         with pooled(cluster, scorer, payload, fidelity="supernet", brief=brief) as (runner, status):
             search_stage(job, folder, ledger, stage, runner, status)
         return
-    cache = PrefixCache(config.prefix_cache_mb)
+    cache = PrefixCache(config.supernet.prefix_cache_mb)
 
     def score(candidate: Candidate, rivals: Rivals | None) -> Score:
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
@@ -142,10 +144,10 @@ def worker_device(device: str, gpus: float) -> str:
 
 
 def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
-    pool = config.finalist_pool or config.finalists
-    chosen = pick(ledger.outcomes, training.goal, pool, deep=config.finalist_pool is not None)
-    with carried(training, config) if config.runner == "tune" else nullcontext() as carry:
-        left = halve(chosen, training, ledger, config.finalists, stage, carry)
+    pool = config.finalists.pool or config.finalists.count
+    chosen = pick(ledger.outcomes, training.goal, pool, deep=config.finalists.pool is not None)
+    with carried(training, config) if config.workers.runner == "tune" else nullcontext() as carry:
+        left = halve(chosen, training, ledger, config.finalists.count, stage, carry)
         if carry is not None:
             tell = stage("finalists", "trained")
             waiting = [one for one in left if (known := recorded(one, ledger)) is None or is_open(known.score)]
@@ -160,13 +162,13 @@ def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage)
 
 def carried(training: Training, config: Config) -> AbstractContextManager[Carry]:
     """What has finalists trained side by side by the workers of a Ray, or here, one after the other."""
-    if config.runner == "in-process":
+    if config.workers.runner == "in-process":
         return nullcontext(carried_here(training))
     from search.runners.cluster import config_cluster
     from search.runners.tuned import tuned
 
     cluster = config_cluster(config)
-    device = worker_device(config.device, cluster.gpus_per_worker)
+    device = worker_device(config.machine.device, cluster.gpus_per_worker)
     supernet = None if training.supernet is None else deepcopy(training.supernet).cpu()
     sent = replace(training, setting=replace(training.setting, device=device), supernet=supernet)
-    return tuned(sent, cluster, log=config.log)
+    return tuned(sent, cluster, log=config.workers.log)

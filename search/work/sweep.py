@@ -58,28 +58,35 @@ def prepare(config: Config) -> Job:
         SearchError: something the user can mend.
     """
     config, setting, goal = prepare_setting(config)
-    if config.proxy != NO_PROXY and goal.quality not in ACCURACIES:
+    if config.sweep.proxy != NO_PROXY and goal.quality not in ACCURACIES:
         raise OptionError(
-            f"--proxy {config.proxy} stands for accuracy, which is none of the objectives: add it, or drop this"
+            f"--proxy {config.sweep.proxy} stands for accuracy, which is none of the objectives: add it, or drop this"
         )
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
-        sampler, look = complete_only(lookup(SAMPLERS, "sampler", config.sampler)), partial(score_by_proxies, setting)
+        sampler, look = (
+            complete_only(lookup(SAMPLERS, "sampler", config.search.sampler)),
+            partial(score_by_proxies, setting),
+        )
         supernet = None
-        with held(config.threads):
-            if config.proxy == SUPERNET:
+        with held(config.machine.threads):
+            if config.sweep.proxy == SUPERNET:
                 supernet = trained_supernet(folder, config, setting, folder.read_config()["hash"], stage)
-                look = with_supernet(look, setting, supernet, PrefixCache(config.prefix_cache_mb), goal.quality)
-            training = make_training(config, setting, goal, supernet, folder, epochs=config.train_epochs)
+                look = with_supernet(
+                    look, setting, supernet, PrefixCache(config.supernet.prefix_cache_mb), goal.quality
+                )
+            training = make_training(config, setting, goal, supernet, folder, epochs=config.sweep.train_epochs)
             with carried(training, config) as carry:
                 now = Now()
-                runner = trainer(training, ledger, carry, now.stage, look, stops=config.racing, proxy=config.proxy)
-                again = trained_again(carry, config.train_epochs)
+                runner = trainer(
+                    training, ledger, carry, now.stage, look, stops=config.search.racing, proxy=config.sweep.proxy
+                )
+                again = trained_again(carry, config.sweep.train_epochs)
                 search_stage(job, folder, ledger, stage, runner, now.status, sampler=sampler, again=again)
             _keep_finalists(training, ledger, config, stage)
 
     provenance = provenance_of(setting.task, config, goal)
-    return Job(config=config, space=setting.space, goal=goal, data=config.data, provenance=provenance, work=work)
+    return Job(config=config, space=setting.space, goal=goal, data=config.data.name, provenance=provenance, work=work)
 
 
 def complete_only(sampler: Sampler) -> Sampler:
@@ -283,7 +290,7 @@ def _tidy(training: Training, whole: Sequence[Outcome], name: str = "no batch") 
 
 def _keep_finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
     """Measures those picked of the front again, on the test split, too, and stores them; what is stored is left."""
-    chosen = pick(ledger.outcomes, training.goal, config.finalists)
+    chosen = pick(ledger.outcomes, training.goal, config.finalists.count)
     tell = stage("finalists", "stored")
     for number, finalist in enumerate(chosen):
         tell(number, len(chosen))

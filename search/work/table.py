@@ -1,7 +1,6 @@
 """The job by a benchmark table: candidates are looked up, so a whole search takes seconds; nothing is trained."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from search.loop.goal import WAYS, Goal, make_goal
 from search.loop.loop import in_process
 from search.loop.progress import Stage
 from search.loop.rungs import rungs_passed
-from search.options.config import Config
+from search.options.config import Config, change
 from search.work.job import Job, search_stage
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown
@@ -25,27 +24,29 @@ FLAT = "table"  # name of the space that a table's own blanks make
 
 
 def prepare(config: Config) -> Job:
-    """A search in a table: the flat space of ``table_blanks``, or a space whose blanks bear its columns' names.
+    """A search in a table: the flat space of ``table_choices``, or a space whose blanks bear its columns' names.
 
     Raises:
         SearchError: something the user can mend.
     """
-    if config.space in (None, FLAT) and not config.table_blanks:
+    if config.space.name in (None, FLAT) and not config.table.choices:
         raise OptionError(
-            f"--table {config.table!r}: say which columns are blanks with --table-blanks COLUMN,COLUMN,..., or give "
-            "--space NAME of one whose blanks bear the columns' names"
+            f"--table {config.table.path!r}: say which columns are choices with --table-choices COLUMN,COLUMN,..., "
+            "or give --space NAME of one whose choices bear the columns' names"
         )
-    if config.runner != "in-process":
-        raise OptionError(f"--runner {config.runner}: candidates of a table are looked up, not computed; drop it")
-    path = user_path(config.table, "--table")
+    if config.workers.runner != "in-process":
+        raise OptionError(
+            f"--runner {config.workers.runner}: candidates of a table are looked up, not computed; drop it"
+        )
+    path = user_path(config.table.path, "--table")
     header = table_columns(path)
     _check_objectives(config, path, header)
     goal = make_goal(config, header)
-    space, options = None, dict.fromkeys(config.table_blanks)
-    if not config.table_blanks:
-        made_with = {"width": config.width, "timesteps": config.timesteps, "neuron": config.neuron}
-        space, used = make_space(config.space, options=made_with, compiled=config.compile)
-        config, options = replace(config, **used), {name: space.options(name) for name in space.blanks}
+    space, options = None, dict.fromkeys(config.table.choices)
+    if not config.table.choices:
+        made_with = {"width": config.space.width, "timesteps": config.space.timesteps, "neuron": config.space.neuron}
+        space, used = make_space(config.space.name, options=made_with, compiled=config.machine.compile)
+        config, options = change(config, **used), {name: space.options(name) for name in space.blanks}
     constraints = [constraint.metric for constraint in goal.constraints]
     readings = [column for rung in goal.ladder for column in rung.readings.values()]
     if readings and COST in (*goal.columns, *readings):
@@ -60,10 +61,10 @@ def prepare(config: Config) -> Job:
         search_stage(job, folder, ledger, stage, runner)
 
     return Job(
-        config=replace(config, space=config.space or FLAT),
+        config=change(config, space=config.space.name or FLAT),
         space=space,
         goal=goal,
-        data=config.table,
+        data=config.table.path,
         provenance={"name": path.name.partition(".csv")[0], "rows": table.rows, "sha256": table.sha256},
         work=work,
     )
@@ -92,7 +93,7 @@ def check_reachable(table: Table, goal: Goal) -> None:
 
 def _check_objectives(config: Config, path: Path, header: Sequence[str]) -> None:
     """Raises OptionError, with the way out, for objectives that a table lacks or whose sense is not known."""
-    for text in config.objectives:
+    for text in config.goal.objectives:
         name, _, way = text.rpartition(":")
         name = name if way in WAYS else text
         if name in header and (name != text or name in METRICS):
@@ -100,8 +101,8 @@ def _check_objectives(config: Config, path: Path, header: Sequence[str]) -> None
         if name in header:
             raise OptionError(f"--objectives {name}: say which way is better, {name}:max or {name}:min")
         near = unknown("column", name, header).split("; known")[0]
-        numbers = [name for name in numeric_columns(path) if name not in config.table_blanks]
+        numbers = [name for name in numeric_columns(path) if name not in config.table.choices]
         raise OptionError(
-            f"--objectives {text!r}: {near} in table {config.table!r}; write --objectives COLUMN:max,COLUMN:min of its "
-            f"columns of numbers: {', '.join(numbers)}"
+            f"--objectives {text!r}: {near} in table {config.table.path!r}; write --objectives COLUMN:max,COLUMN:min "
+            f"of its columns of numbers: {', '.join(numbers)}"
         )

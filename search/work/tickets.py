@@ -23,8 +23,9 @@ from evaluators.evaluation import evaluate
 from evaluators.few_shot import supernet_of
 from evaluators.pruning.channels import shrink
 from evaluators.pruning.making import Making, Ticket, dense
-from evaluators.pruning.masks import CHANNELS, Pruning, kept_of, masks_of, sparsity_of
+from evaluators.pruning.masks import kept_of, masks_of, sparsity_of
 from evaluators.pruning.methods import METHODS
+from evaluators.pruning.pattern import CHANNELS, Pruning
 from evaluators.pruning.storage import LAYOUTS, plain_tensors, save_sparse
 from evaluators.scores import by_class, score_of
 from evaluators.setting import Setting
@@ -33,7 +34,7 @@ from results.folder import RunFolder, lock, match_hash, open_existing
 from results.stored import read_twin
 from results.tickets import ticket_name
 from search.loop.progress import Stage, stages
-from search.options.config import Config, from_json
+from search.options.config import Config, change, from_json
 from search.options.needs import check_effect
 from search.options.pruning import PruningOptions
 from search.publish import all_outcomes, publish
@@ -89,17 +90,17 @@ def prune_run(
     folder = open_existing(path)
     stored = folder.read_config()
     config = from_json(stored.get("config"))
-    if config.table is not None:
+    if config.table.path is not None:
         raise RunError(f"run {str(folder.path)!r} has its scores from a table, so there is no network to prune")
-    config = replace(config, **where)
+    config = change(config, **where)
     check_effect([config], where)
-    config = replace(config, device=make_device(config.device))
+    config = change(config, device=make_device(config.machine.device))
     numbers = finalists_of(folder, number)
     space, config = config_space(config)
     task = load_config_task(config, space)
-    check_data(folder, task.provenance["sha256"], config.data)
+    check_data(folder, task.provenance["sha256"], config.data.name)
     setting = make_setting(config, space, task)
-    with own_code(config.space), lock(folder), stages(console) as stage, held(config.threads or 1):
+    with own_code(config.space.name), lock(folder), stages(console) as stage, held(config.machine.threads or 1):
         place = Workplace(setting=setting, config=config, folder=folder, match=stored["hash"], stage=stage)
         try:
             made = [home for one in numbers for home in make_tickets(place, pruning, one, final=final)]
@@ -151,9 +152,9 @@ def make_tickets(place: Workplace, pruning: PruningOptions, number: int, *, fina
     candidate = candidate_of(place.folder, place.setting.space, number)
     pruning = replace(
         pruning,
-        epochs=pruning.epochs or config.finalist_epochs,
-        start=pruning.start or config.finalist_weights,
-        learning_rate=pruning.learning_rate or config.learning_rate,
+        epochs=pruning.epochs or config.finalists.epochs,
+        start=pruning.start or config.finalists.weights,
+        learning_rate=pruning.learning_rate or config.training.learning_rate,
     )
     if pruning.rewind_epoch > pruning.epochs:
         raise OptionError(
@@ -221,7 +222,7 @@ def _making(place: Workplace, pruning: PruningOptions, number: int, candidate: C
         twin=base,
         match=training,
         device=setting.device,
-        parts=place.config.train_parts or 1,
+        parts=place.config.workers.train_parts or 1,
         recalibration_samples=setting.recipe.recalibration_samples,
         pruning=Pruning(
             pattern=pruning.pattern,

@@ -22,7 +22,7 @@ from walk import as_measured
 from results.folder import RunFolder
 from results.front import hypervolume, pareto_mask
 from search.loop.goal import Goal, parse_reference
-from search.options.search_options import parse_search
+from search.options.commands import parse_search
 from search.run import run_search
 
 SPLITS = {"validation": "val_accuracy", "test": "test_accuracy"}
@@ -37,9 +37,9 @@ def main() -> None:
     parser.add_argument("--reference", required=True, help="NAME=X,NAME=X: each objective's worst of interest")
     parser.add_argument("--out", type=Path, required=True)
     (options, config), (_, rest) = parse(parser), split_at_dashes()
-    if len(config.objectives) < 2 or config.objectives[0] != "accuracy":
+    if len(config.goal.objectives) < 2 or config.goal.objectives[0] != "accuracy":
         parser.error("--objectives behind -- must be accuracy and one or more others")
-    goal = Goal(objectives=config.objectives, reference=parse_reference(options.reference.split(",")))
+    goal = Goal(objectives=config.goal.objectives, reference=parse_reference(options.reference.split(",")))
     ratios: dict[str, list[float]] = {split: [] for split in SPLITS}
     for seed in options.seeds:
         runs = []

@@ -39,7 +39,7 @@ def main() -> None:
     supernet, _ = train_supernet(setting)
     print("supernet trained", flush=True)
     known: dict[Candidate, Score] = {}
-    cache = PrefixCache(config.prefix_cache_mb)
+    cache = PrefixCache(config.supernet.prefix_cache_mb)
 
     def score(candidate: Candidate) -> Score:
         if candidate not in known:

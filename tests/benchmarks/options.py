@@ -2,15 +2,14 @@
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from search.options.config import Config
-from search.options.search_options import parse_search
+from search.options.commands import parse_search
+from search.options.config import Config, change
 
 
 def parse(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Config]:
@@ -18,8 +17,8 @@ def parse(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Config]:
     own, rest = split_at_dashes()
     options = parser.parse_args(own)
     config = parse_search(rest)
-    torch.set_num_threads(config.threads or 1)
-    return options, replace(config, device="cpu" if config.device == "auto" else config.device)
+    torch.set_num_threads(config.machine.threads or 1)
+    return options, change(config, device="cpu" if config.machine.device == "auto" else config.machine.device)
 
 
 def split_at_dashes() -> tuple[list[str], list[str]]:

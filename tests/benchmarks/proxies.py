@@ -70,7 +70,7 @@ class Bench:
 
     def train(self, place: Path) -> nn.Module:
         """The supernet; one that is trained is only read."""
-        match, training = match_hash(self.config.match()), place.with_name(f"{place.name}-training")
+        match, training = match_hash(matched(self.config)), place.with_name(f"{place.name}-training")
         if (kept := read_tensors(place, match=match)) is not None:
             supernet = new_supernet(self.setting)
             load_weights(supernet, kept[0])
@@ -79,7 +79,7 @@ class Bench:
         def part(workers: Workers) -> nn.Module:
             return train_supernet(self.setting, checkpoint=training, match=match, workers=workers)[0]
 
-        supernet = in_parts(part, self.config.train_parts or 1)
+        supernet = in_parts(part, self.config.workers.train_parts or 1)
         save_tensors(place, own_tensors(supernet), {"match": match})
         for one in checkpoints(training, self.setting):
             drop(one)

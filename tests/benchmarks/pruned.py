@@ -17,8 +17,9 @@ import torch
 from options import parse  # makes the project importable, too
 
 from evaluators.pruning.channels import shrink
-from evaluators.pruning.masks import Pruning, attach, prunable
+from evaluators.pruning.masks import attach, prunable
 from evaluators.pruning.one_shot import one_shot
+from evaluators.pruning.pattern import Pruning
 from search.setting import config_space
 from spaces.candidate import Candidate
 from spaces.spec import TaskSpec

@@ -38,6 +38,7 @@ from evaluators.supernet import train_supernet
 from evaluators.training import fit
 from results.folder import match_hash
 from results.trust import agreement
+from search.options.config import change, matched
 from search.setting import config_space, load_config_task, make_setting
 from search.work.finalists import pruned_as_asked
 from spaces.candidate import READINGS, Candidate, Score
@@ -108,10 +109,10 @@ class Bench:
         if job.kind == "alone":
             row = train_alone(self.setting, self.candidates[job.candidate], seed=job.seed, epochs=job.epochs)
         else:
-            config = replace(self.base, seed=job.seed, **VARIANTS[job.variant])
+            config = change(self.base, seed=job.seed, **VARIANTS[job.variant])
             setting = replace(make_setting(config, self.space, self.task), readings=READINGS)
             place = self.options.out / f"supernet-{job.variant.replace(' ', '-')}-{job.seed}.safetensors"
-            match = match_hash(config.match())
+            match = match_hash(matched(config))
             supernet, _ = train_supernet(setting, checkpoint=place, match=match)  # one that is trained is only read
             if job.kind == "supernet":
                 row = {"scores": {key: score_both(setting, supernet, c) for key, c in self.candidates.items()}}

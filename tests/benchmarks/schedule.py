@@ -8,7 +8,6 @@ Cost is in epochs at full T. Options after ``--`` are those of ``launch.py searc
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,8 @@ from options import parse  # makes the project importable, too
 from supernet import measure
 
 from evaluators.training import Plan
-from search.options.config import parse_time_schedule
+from search.options.config import change
+from search.options.rules import parse_time_schedule
 
 
 def main() -> None:
@@ -32,10 +32,10 @@ def main() -> None:
     print(f"{'schedule':<16}{'epochs':>8}{'cost':>8}{'train s':>10}{'accuracy min':>14}{'median':>9}{'max':>9}")
     for schedule in options.schedules:
         for epochs in options.epochs:
-            config = replace(base, time_schedule=schedule, supernet_epochs=epochs)
-            found = [measure(replace(config, seed=seed), options.candidates) for seed in options.seeds]
+            config = change(base, time_schedule=schedule, supernet_epochs=epochs)
+            found = [measure(change(config, seed=seed), options.candidates) for seed in options.seeds]
             plan = Plan(epochs=epochs, time_schedule=parse_time_schedule(schedule))
-            cost = epochs * plan.cost(base.timesteps)
+            cost = epochs * plan.cost(base.space.timesteps)
             seconds = float(np.mean([one["train_seconds"] for one in found]))
             accuracy = np.concatenate([one["accuracy"] for one in found])
             low, middle, high = accuracy.min(), np.median(accuracy), accuracy.max()

@@ -44,12 +44,12 @@ def main() -> None:
     setting = make_setting(config, space, task)
     if options.untrained:
         supernet = new_supernet(setting)
-        set_initial(supernet, setting.recipe, torch_generator(config.seed, "supernet", "weights"))
+        set_initial(supernet, setting.recipe, torch_generator(config.search.seed, "supernet", "weights"))
         supernet.to(setting.device, memory_format=torch.channels_last)
     else:
         supernet, _ = train_supernet(setting)
     score_from_supernet(setting, supernet, space.smallest)  # compiles what is to be compiled
-    cache = PrefixCache(config.prefix_cache_mb)
+    cache = PrefixCache(config.supernet.prefix_cache_mb)
     seconds: dict[str, list[float]] = {"one by one": [], "common beginnings once": []}
     held = 0
 
@@ -66,16 +66,21 @@ def main() -> None:
         held = max(held, cache.held)
         if (done := len(seconds["one by one"])) % 20 == 0:
             means = ", ".join(f"{sum(taken) / done:.3f} s {name}" for name, taken in seconds.items())
-            print(f"{done} of {config.candidates}: {means}", file=sys.stderr, flush=True)
+            print(f"{done} of {config.search.candidates}: {means}", file=sys.stderr, flush=True)
         return scores[-1]
 
     scores: list[Score] = []
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "ledger.jsonl") as ledger:
-        name = "evolution" if config.sampler == AUTO else config.sampler
-        sampler, budget = lookup(SAMPLERS, "sampler", name), Budget(candidates=config.candidates)
-        search(space, ledger, sampler, in_process(score), goal=make_goal(config), budget=budget, seed=config.seed)
+        name = "evolution" if config.search.sampler == AUTO else config.search.sampler
+        sampler, budget = lookup(SAMPLERS, "sampler", name), Budget(candidates=config.search.candidates)
+        search(
+            space, ledger, sampler, in_process(score), goal=make_goal(config), budget=budget, seed=config.search.seed
+        )
     samples, threads = len(task.validation), torch.get_num_threads()
-    print(f"{len(seconds['one by one'])} candidates of {space.name}, C = {config.width}, T = {config.timesteps}, on")
+    print(
+        f"{len(seconds['one by one'])} candidates of {space.name}, C = {config.space.width}, "
+        f"T = {config.space.timesteps}, on"
+    )
     print(
         f"{samples} images of {task.name}, {threads} thread(s); all scores equal; at most {held / 2**20:.0f} MiB kept"
     )

@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from evaluators.inherited import score_from_supernet
 from evaluators.supernet import train_supernet
-from search.options.config import Config
+from search.options.config import Config, change, configure
 from search.setting import config_space, load_config_task, make_setting
 from spaces.seeds import numpy_generator
 
@@ -59,14 +58,14 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--train-samples", type=int)
-    parser.add_argument("--epochs", type=int, default=Config().supernet_epochs)
+    parser.add_argument("--epochs", type=int, default=Config().supernet.epochs)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--candidates", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    base = Config(
+    base = configure(
         data=options.data,
         data_dir=options.data_dir,
         train_samples=options.train_samples,
@@ -76,7 +75,7 @@ def main() -> None:
     results: dict[str, list[dict[str, object]]] = {}
     print(f"{'variant':<30}{'accuracy min':>14}{'median':>9}{'max':>9}{'train s':>10}{'score s':>10}")
     for name, changes in VARIANTS.items():
-        results[name] = [measure(replace(base, seed=s, **changes), options.candidates) for s in options.seeds]
+        results[name] = [measure(change(base, seed=s, **changes), options.candidates) for s in options.seeds]
         accuracy = np.concatenate([result["accuracy"] for result in results[name]])
         train, score = (
             np.mean([result[key] for result in results[name]]) for key in ("train_seconds", "score_seconds")

@@ -27,6 +27,7 @@ from evaluators.pruning.masks import sparsity_of
 from evaluators.pruning.methods import METHODS
 from evaluators.setting import Setting
 from evaluators.tasks.task import Split, Task
+from search.options.config import matched
 from search.setting import config_space, load_config_task, make_setting
 from spaces.candidate import Candidate
 from spaces.files import write_atomic
@@ -112,7 +113,7 @@ def main() -> None:
     }
     space, config = config_space(config)
     named = {name: getattr(options, name) for name in ("cell", "epochs", "rewind", "size")}
-    options.match = json.dumps(named | config.match())  # what is kept may be moved, and more asked of it later
+    options.match = json.dumps(named | matched(config))  # what is kept may be moved, and more asked of it later
     task = load_config_task(config, space)
     task = smaller(task, options.size) if options.size else task
     test = Split(task.test.images[: options.test_samples], task.test.labels[: options.test_samples])

@@ -22,7 +22,7 @@ from evaluators.readings import Readings, measured, without_skips
 from evaluators.supernet import checkpoints, new_supernet, train_supernet, trained_at_once
 from evaluators.training import TrainingError
 from evaluators.workers import Workers
-from search.options.config import Config
+from search.options.config import configure
 from search.setting import held
 from spaces.candidate import READINGS, Score
 from spaces.errors import OptionError, SpaceError
@@ -298,4 +298,4 @@ def test_every_training_has_a_place_of_its_own(three, tmp_path, few_shot):
 
 def test_none_is_no_number_of_supernets():
     with pytest.raises(OptionError, match="--supernets 0"):
-        Config(supernets=0)
+        configure(supernets=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import launch
-from search.options.config import Config
+from search.options.config import configure
 from search.runners import cluster
 from search.runners.cluster import Cluster, check_room, config_cluster, difference, facts_of_process, room
 from spaces.errors import ClusterError
@@ -120,9 +120,9 @@ def test_options_that_make_no_sense_are_one_line(args, words, capsys):
 
 
 def test_a_gpu_as_device_asks_for_one_a_worker_unless_it_is_said_otherwise():
-    assert config_cluster(Config(device="cuda:1")).demand == {"CPU": 1.0, "GPU": 1.0}
-    assert config_cluster(Config(device="cpu")).demand == {"CPU": 1.0}
-    assert config_cluster(Config(device="cuda", gpus_per_worker=0.25)).demand == {"CPU": 1.0, "GPU": 0.25}
+    assert config_cluster(configure(device="cuda:1")).demand == {"CPU": 1.0, "GPU": 1.0}
+    assert config_cluster(configure(device="cpu")).demand == {"CPU": 1.0}
+    assert config_cluster(configure(device="cuda", gpus_per_worker=0.25)).demand == {"CPU": 1.0, "GPU": 0.25}
 
 
 @pytest.mark.parametrize(

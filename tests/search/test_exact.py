@@ -17,7 +17,7 @@ from results.folder import RunFolder
 from results.ledger import Ledger
 from search.loop.goal import Goal, parse_constraints
 from search.loop.loop import Budget, search
-from search.options.config import Config
+from search.options.config import configure
 from search.samplers.random import sample
 from search.work.exact import check_reachable, exact_bounds, exact_score, nearest_to, refused
 from search.work.finalists import Training
@@ -66,7 +66,7 @@ def test_no_candidate_comes_nearer_than_the_one_that_is_found(setting, task, met
 
 def test_bounds_that_can_be_kept_are_passed_and_those_that_cannot_are_named(setting):
     least = nearest_to(setting, parse_constraints(["parameters<=1"])).parameters
-    config = Config(width=4, timesteps=2)
+    config = configure(width=4, timesteps=2)
 
     def goal(*bounds):
         return Goal(objectives=("accuracy",), constraints=parse_constraints(bounds))
@@ -91,7 +91,7 @@ def test_two_bounds_that_exclude_each_other_are_named_together(setting):
     low, high = sizes[0] + 0.25, sizes[0] + 0.75  # between two whole numbers
     goal = Goal(objectives=("accuracy",), constraints=parse_constraints([f"parameters<={high}", f"parameters>={low}"]))
     with pytest.raises(OptionError, match=r"keeps it, beside --m"):
-        check_reachable(setting, goal, Config(width=4, timesteps=2))
+        check_reachable(setting, goal, configure(width=4, timesteps=2))
 
 
 def test_a_sweep_trains_nothing_that_breaks_an_exact_bound(setting, tmp_path):

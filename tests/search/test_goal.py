@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from search.loop.goal import Goal, make_goal, parse_constraints, parse_reference
-from search.options.config import Config
+from search.options.config import configure
 from search.options.needs import check_effect
 from spaces.candidate import Score
 from spaces.errors import OptionError
@@ -99,7 +99,7 @@ def test_no_floor_where_none_is_asked_for_or_it_says_nothing(changes):
 
 def test_a_table_has_no_floor():
     with pytest.raises(OptionError, match=r"--floor 0\.2 .* a table does not say what a guess scores: give a bound"):
-        check_effect([Config(table="t.csv", floor=0.2)], ["floor"])
+        check_effect([configure(table="t.csv", floor=0.2)], ["floor"])
 
 
 def test_objectives_may_be_spelled_and_must_be_where_no_metric_is_meant():
@@ -123,8 +123,8 @@ def test_bad_objectives(text):
 def test_objectives_that_nothing_scores_are_named():
     known = ["val_acc_last", "synops_M"]
     with pytest.raises(OptionError, match="did you mean 'val_acc_last'"):
-        make_goal(Config(objectives=("val_acc_lst:max",)), known)
-    config = Config(objectives=("synops_M:min",), constraints=("val_acc_last>=80",), reference=("synops_M=1000",))
+        make_goal(configure(objectives=("val_acc_lst:max",)), known)
+    config = configure(objectives=("synops_M:min",), constraints=("val_acc_last>=80",), reference=("synops_M=1000",))
     goal = make_goal(config, known)
     assert goal.columns == ("synops_M", "val_acc_last")
     assert goal.reference == {"synops_M": 1000.0}

@@ -24,7 +24,7 @@ from results.ledger import Ledger, Outcome, read
 from results.report.page import write_report
 from results.table import front_numbers
 from search.loop.goal import Goal, parse_constraints
-from search.options.config import Config
+from search.options.config import configure
 from search.work import finalists as finalists_module
 from search.work import halving
 from search.work.finalists import Training, pick, train_finalist
@@ -374,8 +374,10 @@ def test_as_many_are_left_as_were_asked_for_however_few_the_epochs(
 )
 def test_a_pool_that_cannot_be_is_named(options):
     with pytest.raises(OptionError, match=r"--finalist-pool"):
-        Config(**options)
-    assert Config(finalist_pool=4, finalist_epochs=1).finalist_pool == 4  # no more than finalists: nothing to thin out
+        configure(**options)
+    assert (
+        configure(finalist_pool=4, finalist_epochs=1).finalist_pool == 4
+    )  # no more than finalists: nothing to thin out
 
 
 def test_examples_hold():

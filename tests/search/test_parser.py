@@ -3,9 +3,7 @@
 ``PARSER_EXAMPLES`` sets how many drawn command lines the parser is called with; by hand it has been 2000.
 """
 
-import argparse
 import os
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -16,12 +14,13 @@ import launch
 from evaluators.pruning.methods import METHODS
 from evaluators.tasks.load import DATA_SETS
 from search.options import needs
-from search.options.config import CHOICES, Config, flag, from_json, to_json
+from search.options.commands import parse_search, parse_sweep, parser_of
+from search.options.config import OPTIONS, Config, configure, from_json, to_json
+from search.options.declare import declared, flag
 from search.options.needs import NEEDS, check_effect, idle, spelled
 from search.options.parser import Parser, parts
 from search.options.pruning import NEEDS as OF_TICKETS
 from search.options.pruning import PruningOptions
-from search.options.search_options import parse_search, parse_sweep, search_parser
 from spaces.errors import OptionError, SearchError
 
 EXAMPLES = int(os.environ.get("PARSER_EXAMPLES", "60"))
@@ -38,9 +37,8 @@ def said_of(capsys, args):
 @pytest.mark.parametrize("verb", list(launch.VERBS))
 def test_an_empty_value_of_any_option_is_refused_by_name(verb, capsys):
     """As an unset shell variable gives: in the next word, behind an equals sign, or of blanks alone."""
-    parser = launch.parser_of(verb)
-    for option, action in parser._option_string_actions.items():
-        if not option.startswith("--") or action.nargs == 0:
+    for option, kind in parser_of(verb).flags.items():
+        if kind is None:
             continue
         for words in ([option, ""], [f"{option}="], [option, "  "]):
             assert f"{option} has an empty value" in said_of(capsys, [verb, *words])
@@ -49,7 +47,7 @@ def test_an_empty_value_of_any_option_is_refused_by_name(verb, capsys):
 
 
 def test_a_list_with_an_empty_part_is_refused_by_name(capsys):
-    for option in ("objectives", "reference", "fidelities", "table-blanks"):
+    for option in ("objectives", "reference", "fidelities", "table-choices"):
         for text in (",", "a,", ",a", "a,,b", " , a"):
             assert f"--{option} {text!r} has an empty part" in said_of(capsys, [f"--{option}", text])
     assert parts("--spare", "stem, head") == ("stem", "head")
@@ -90,14 +88,14 @@ def test_unknown_names_are_answered_by_near_ones_or_where_they_are_known(args, w
 
 
 IDLE = {  # every row of NEEDS: options, each with what shows it idle
-    "--table-blanks a": "give its file with --table",
+    "--table-choices a": "give its file with --table",
     "--fidelities 0.5:accuracy=b": "give its file with --table",
     "--table t.csv --floor 0.5": "a table does not say what a guess scores",
     "--table t.csv --no-racing": "drop --table, or drop --no-racing",
     "--table t.csv --download": "drop --table",
     "--table t.csv --workers 2": "drop --table",
     "--table t.csv --batch-size 32": "drop --table",
-    "--table t.csv --table-blanks a --width 8": "give --space NAME in its place",
+    "--table t.csv --table-choices a --width 8": "give --space NAME in its place",
     "--floor 0.4 --min accuracy=0.5": "bounds accuracy",
     "--floor 0.4 --objectives spikes,energy_nj": "bounds accuracy",
     "--download": "is of public data sets",
@@ -107,7 +105,7 @@ IDLE = {  # every row of NEEDS: options, each with what shows it idle
     "--image-fit pad": "add --image-size 32",
     "--loss mse --logit-scale 3": "give --loss ce or tet",
     "--timesteps 2 --time-schedule 2:0.5": "give a smaller T",
-    "--few-shot-epochs 10": "add --few-shot BLANK, or drop --few-shot-epochs",
+    "--few-shot-epochs 10": "add --few-shot CHOICE, or drop --few-shot-epochs",
     "--threshold-balancing --recalibration-samples 0": "give --recalibration-samples 1 or more",
     "--spike-weight -0.08": "add --sampler evolution",
     "--supernets 2 --no-racing": "drop --supernets",
@@ -160,11 +158,11 @@ def test_how_recordings_are_cut_is_refused_where_data_hold_none(tmp_path, capsys
 
 def test_what_one_data_set_of_a_sweep_takes_up_passes():
     config, _, data, _ = parse_sweep(["--data", "digits", "cifar10", "--download"])
-    assert (config.download, data) == (True, ["digits", "cifar10"])
+    assert (config.data.download, data) == (True, ["digits", "cifar10"])
 
 
 def test_what_one_run_of_a_grid_takes_up_is_left_out_of_the_others():
-    plain, public = Config(data="digits"), Config(data="mnist")
+    plain, public = configure(data="digits"), configure(data="mnist")
     check_effect([plain, public], ["data_dir", "threads"])
     assert list(idle(plain, ["data_dir", "threads"])) == ["data_dir"]
     assert not idle(public, ["data_dir", "threads"])
@@ -186,18 +184,18 @@ def test_options_of_tickets_without_effect_are_errors(options, said):
 
 
 def test_the_tables_of_needs_name_what_there_is():
-    known = {field.name for field in fields(Config)}
+    known = set(OPTIONS)
     assert all(set(need.options) <= known for need in NEEDS)
-    assert all(set(need.options) <= {field.name for field in fields(PruningOptions)} for need in OF_TICKETS)
+    assert all(set(need.options) <= set(declared(PruningOptions)) for need in OF_TICKETS)
     assert (*needs.IMAGE_SETS, needs.EVENTS) == tuple(DATA_SETS)
     others = {
-        *("space", "width", "timesteps", "neuron", "table", "table_blanks", "objectives", "constraints", "reference"),
+        *("space", "width", "timesteps", "neuron", "table", "table_choices", "objectives", "constraints", "reference"),
         *("fidelities", "floor", "seed", "sampler", "candidates", "minutes", "batch", "warm_start", "out"),
         *("export_optuna", "runner", "train_epochs", "proxy"),
     }
     assert {*needs.OF_NETWORKS, *others} == known  # a new option is one of these
-    switches = [action for action in search_parser()._actions if action.nargs == 0 and action.const is False]
-    assert {action.dest: action.option_strings[0] for action in switches} == needs.SPELLED
+    assert spelled("verify", False) == "--no-verify"
+    assert spelled("download", True) == "--download"
     assert spelled("learning_rate", 0.5) == "--learning-rate 0.5"
 
 
@@ -224,7 +222,9 @@ NUMBERS = st.one_of(
     st.integers(-(10**40), 10**40).map(str),
     st.sampled_from(["0", "-0", "1e-300", "5e-324", "1e400", "nan", "-inf", "1_0", "٣", "0x10", "1" * 400]),
 )
-NAMES = sorted({*(name for names in CHOICES.values() for name in names), *DATA_SETS, *METHODS, "autosnn", "evolution"})
+NAMES = sorted(
+    {*(name for one in OPTIONS.values() for name in one.option.choices), *DATA_SETS, *METHODS, "autosnn", "evolution"}
+)
 VALUES = st.one_of(NUMBERS, st.sampled_from(NAMES), st.text(max_size=8), st.sampled_from(["", " ", ",", "a,b", "a=1"]))
 
 
@@ -232,12 +232,12 @@ VALUES = st.one_of(NUMBERS, st.sampled_from(NAMES), st.text(max_size=8), st.samp
 def command_lines(draw):
     """A verb, and options of it with values that are drawn."""
     verb = draw(st.sampled_from(["search", "search", "search", "sweep"]))
-    actions = [action for action in launch.parser_of(verb)._actions if not isinstance(action, argparse._HelpAction)]
+    flags = parser_of(verb).flags
     words = []
-    for action in draw(st.lists(st.sampled_from(actions), max_size=5)):
-        words.append(draw(st.sampled_from(action.option_strings)))
-        if action.nargs != 0:
-            words.append(draw(NUMBERS if action.type in (int, float) else VALUES))
+    for word in draw(st.lists(st.sampled_from(sorted(flags)), max_size=5)):
+        words.append(word)
+        if flags[word] is not None:
+            words.append(draw(NUMBERS if flags[word] in (int, float) else VALUES))
     return verb, words + draw(st.lists(VALUES, max_size=1))
 
 
@@ -260,9 +260,9 @@ def test_any_options_and_values_end_in_a_configuration_or_one_line(line):
 
 def test_a_parser_says_in_one_line_what_argparse_finds():
     parser = Parser(prog="p")
-    parser.add_argument("--n", type=int)
+    parser.add("", "--n", kind=int)
     with pytest.raises(OptionError) as error:
-        parser.parse_args(["--n", "9" * 5000 + "x"])
+        parser.parse(["--n", "9" * 5000 + "x"])
     assert len(str(error.value)) < 400
     with pytest.raises(OptionError, match="expected one argument; see p --help"):
-        parser.parse_args(["--n"])
+        parser.parse(["--n"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import launch
-from search.options.config import Config
+from search.options.config import Config, configure
 from search.work import steps
 from search.work.steps import ENOUGH, USUAL, batch_for, with_steps
 
@@ -42,8 +42,8 @@ def test_an_epoch_has_enough_steps_of_as_many_samples_as_that_allows(samples):
 )
 def test_what_is_chosen_and_what_is_few_is_told(task, options, batch, said):
     options = {"finalist_weights": "fresh"} | options if "train_epochs" in options else options
-    config, told = with_steps(Config(**options), task)
-    assert (config.batch_size, config.train_parts) == (batch, 1)
+    config, told = with_steps(configure(**options), task)
+    assert (config.training.batch_size, config.workers.train_parts) == (batch, 1)
     remarks = told.provenance.get("remarks", [])
     assert len(remarks) == bool(said)
     assert all(text in remarks[0] for text in said)

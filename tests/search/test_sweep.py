@@ -27,7 +27,7 @@ from results.ledger import Ledger, Outcome, read
 from results.trust import agreement, in_words
 from search.loop.goal import Goal
 from search.loop.loop import Budget, search
-from search.options.config import Config, from_json
+from search.options.config import configure, from_json
 from search.options.needs import check_effect
 from search.samplers.random import sample
 from search.work.finalists import Training
@@ -281,7 +281,7 @@ def test_bad_input_is_one_line(args, words, capsys, tmp_path):
 
 def test_a_search_by_a_supernet_has_no_proxy():
     with pytest.raises(OptionError, match="--proxy sahd is of a sweep"):
-        check_effect([Config(proxy="sahd")], ["proxy"])
+        check_effect([configure(proxy="sahd")], ["proxy"])
 
 
 def test_a_sweep_with_a_proxy_tells_how_each_ranked(data, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from evaluators.pruning.making import Making
-from evaluators.pruning.masks import Pruning
+from evaluators.pruning.pattern import Pruning
 from evaluators.training import Plan
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate

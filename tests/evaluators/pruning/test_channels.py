@@ -8,8 +8,9 @@ from torch import nn
 
 from evaluators.counting import counting
 from evaluators.pruning.channels import faded, shrink, trace
-from evaluators.pruning.masks import Pruning, attach, masks_of
+from evaluators.pruning.masks import attach, masks_of
 from evaluators.pruning.one_shot import one_shot
+from evaluators.pruning.pattern import Pruning
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.errors import OptionError, SpaceError

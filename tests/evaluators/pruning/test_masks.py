@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from evaluators.pruning.masks import Pruning, apportion, attach, distance, kept_of, masks_of, prunable, sparsity_of
+from evaluators.pruning.masks import apportion, attach, distance, kept_of, masks_of, prunable, sparsity_of
 from evaluators.pruning.one_shot import erk, one_shot
+from evaluators.pruning.pattern import Pruning
 from spaces.errors import OptionError, SpaceError
 from spaces.layers import Conv, Linear, Norm
 from spaces.neurons.neuron import Neuron

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators.checkpoint import load_weights, save_tensors
-from evaluators.pruning.masks import Pruning, attach, prunable
+from evaluators.pruning.masks import attach, prunable
 from evaluators.pruning.one_shot import one_shot
+from evaluators.pruning.pattern import Pruning
 from evaluators.pruning.rules import begin_bits
 from evaluators.pruning.storage import LAYOUTS, pack, plain_tensors, read_sparse, save_sparse, unpack
 
