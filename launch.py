@@ -64,6 +64,9 @@ def _dispatch(args: list[str]) -> int:
     verb, rest = ("search", args) if args[0].startswith("-") else (args[0], args[1:])
     if verb not in VERBS:
         raise OptionError(unknown("verb", verb, VERBS))
+    if any(word in ("-h", "--help") for word in rest):
+        parser_of(verb).print_help()
+        return 0
     try:
         return VERBS[verb](rest)
     except UnknownOption as error:

@@ -451,7 +451,7 @@ def test_an_infeasible_finalist_is_not_called_the_best(data, tmp_path, capsys):
         (["--threads", "99999999999999999999"], "--threads"),
         (["--width", "99999999"], "--width 99999999 is out of range"),
         (["--few-shot", "slot9"], "unknown choice of space 'autosnn' 'slot9'"),
-        (["--few-shot-epochs", "3"], "add --few-shot BLANK, or drop --few-shot-epochs"),
+        (["--few-shot-epochs", "3"], "add --few-shot CHOICE, or drop --few-shot-epochs"),
         (
             ["--threshold-balancing", "--recalibration-samples", "0"],
             "give --recalibration-samples 1 or more, or drop --threshold-balancing",

@@ -18,7 +18,7 @@ import launch
 from results.folder import RunFolder
 from results.ledger import read
 from search.grid import PLAN, run_grid
-from search.options.config import Config, configure, from_json, to_json
+from search.options.config import configure, from_json, to_json
 from search.publish import refresh
 from search.run import resume, run_search
 from spaces.checksums import CHECKSUM
@@ -61,7 +61,7 @@ def vault(monkeypatch):
 
 def config(data, out, **options):
     small = {"width": 2, "timesteps": 1, "candidates": 2, "supernet_epochs": 1, "sampler": "random", "compile": False}
-    return Config(
+    return configure(
         data=str(data), out=str(out), **small, finalists=1, finalist_epochs=1, threads=1, batch_size=16, **options
     )
 

@@ -99,13 +99,12 @@ def test_a_space_whose_name_leads_away_writes_in_runs_alone(tmp_path, monkeypatc
 
 
 def test_runs_of_a_sweep_have_folders_of_their_own_whatever_files_are_called(tmp_path, monkeypatch):
-    from search.options.search_options import SWEEP
-
     from search.grid import run_grid
+    from search.options.config import configure
 
     monkeypatch.chdir(tmp_path)
     names = ["a/own.py:mine", "b/own.py:mine", "../own.py:" + "x" * 400]
-    grid = run_grid(SWEEP, names, ["one/x.npz", "two/x.npz"], [0], console=None)
+    grid = run_grid(configure("sweep"), names, ["one/x.npz", "two/x.npz"], [0], console=None)
     monkeypatch.setattr("search.grid.resume_grid", lambda *rest, **options: iter(()))
     assert list(grid) == []
     home = next((tmp_path / "runs").iterdir())

@@ -114,6 +114,7 @@ def _add_axes(parser: Parser, title: str) -> None:
         "--train-weights",
         dest="finalist_weights",
         metavar="NAME",
+        choices=OPTIONS["finalist_weights"].option.choices,
         help="fresh, or inherited: each begins with the weights of the supernet that --proxy supernet trains, so that "
         "its first epochs tell more (default: fresh)",
     )

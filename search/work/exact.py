@@ -21,7 +21,7 @@ from evaluators.tasks.task import Split, batches
 from results.bounds import Constraint
 from results.reasons import way_out
 from search.loop.goal import Goal
-from search.options.config import Config
+from search.options.config import Config, values_of
 from spaces.candidate import Candidate, Score
 from spaces.errors import OptionError, SearchError
 from spaces.seeds import numpy_generator, torch_generator
@@ -79,7 +79,7 @@ def check_reachable(setting: Setting, goal: Goal, config: Config) -> None:
         others = f", beside {' and '.join(bound.option for bound in asked if bound != first)}" if len(asked) > 1 else ""
         raise OptionError(
             f"{first.option}: no candidate of space {setting.space.name!r} keeps it{others}; the nearest has "
-            f"{figure:,.15g} {first.metric}: {way_out(first, vars(config), setting.space.blanks)}"
+            f"{figure:,.15g} {first.metric}: {way_out(first, values_of(config), setting.space.blanks)}"
         )
 
 

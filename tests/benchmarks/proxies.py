@@ -35,6 +35,7 @@ from evaluators.table import read_table
 from evaluators.workers import Workers, in_parts
 from results.folder import match_hash
 from results.trust import agreement
+from search.options.config import matched
 from search.setting import config_space, load_config_task, make_setting
 from spaces.candidate import READINGS, Candidate
 from spaces.files import write_atomic

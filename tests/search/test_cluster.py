@@ -105,8 +105,8 @@ def test_a_port_where_nobody_listens_is_one_line():
     [
         (["--workers", "3"], "--workers 3 is for several workers: add --runner ray"),
         (["--runner", "ray", "--workers", "0"], "--workers 0 is out of range"),
-        (["--runner", "ray", "--cpus-per-worker", "0"], "--cpus-per-worker 0.0 is out of range"),
-        (["--runner", "ray", "--gpus-per-worker", "-1"], "--gpus-per-worker -1.0 is out of range"),
+        (["--runner", "ray", "--cpus-per-worker", "0"], "--cpus-per-worker 0 is out of range"),
+        (["--runner", "ray", "--gpus-per-worker", "-1"], "--gpus-per-worker -1 is out of range"),
         (["--runner", "ray", "--candidate-timeout", "nan"], "--candidate-timeout nan"),
         (["--runner", "rays"], "did you mean 'ray'?"),
         (["--runner", "ray", "--table", "x.csv", "--table-blanks", "a"], "are looked up"),

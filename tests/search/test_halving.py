@@ -375,9 +375,8 @@ def test_as_many_are_left_as_were_asked_for_however_few_the_epochs(
 def test_a_pool_that_cannot_be_is_named(options):
     with pytest.raises(OptionError, match=r"--finalist-pool"):
         configure(**options)
-    assert (
-        configure(finalist_pool=4, finalist_epochs=1).finalist_pool == 4
-    )  # no more than finalists: nothing to thin out
+    few = configure(finalist_pool=4, finalist_epochs=1).finalists
+    assert (few.pool, few.count) == (4, 4)  # nothing to thin out
 
 
 def test_examples_hold():

@@ -235,7 +235,7 @@ def test_a_table_that_moved_is_taken_and_one_that_changed_is_not(whole, table, t
     changed = write(tmp_path / "changed.csv", [row | {"note": "y"} for row in rows()])
     assert "SHA-256" in error_of(capsys, ["resume", str(out), "--table", str(changed)])
     assert "data_sha256" in error_of(capsys, [*options(changed), "--out", str(out)])
-    assert "table_blanks" in error_of(capsys, [*options(table), "--table-blanks", "a,kernel,b", "--out", str(out)])
+    assert "table_choices" in error_of(capsys, [*options(table), "--table-blanks", "a,kernel,b", "--out", str(out)])
     moved.unlink()
     assert "is not there" in error_of(capsys, ["resume", str(out), "--table", str(moved)])
     assert launch.main(["report", str(out)]) == 0  # needs no table
@@ -259,7 +259,7 @@ def test_a_run_by_a_supernet_takes_no_table(whole, table, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(whole, out)
     stored = without_checksum(json.loads((out / "config.json").read_text()))
-    stored["config"] |= {"table": None, "table_blanks": []}
+    stored["config"] |= {"table": None, "table_choices": []}
     (out / "config.json").write_text(json.dumps(stored))
     assert "drop --table" in error_of(capsys, ["resume", str(out), "--table", str(table)])
 
@@ -361,8 +361,8 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
         (["--space", "autosnn", *GOAL], "blank 'slot1' is no column of table"),
         (["--space", "autosn", *GOAL], "did you mean 'autosnn'?"),
         (["--table-blanks", "a,b,kernel", *GOAL, "--sampler", "rndom"], "did you mean 'random'?"),
-        (GOAL, "say which columns are blanks with --table-blanks"),
-        (["--space", "table", *GOAL], "say which columns are blanks with --table-blanks"),
+        (GOAL, "say which columns are choices with --table-choices"),
+        (["--space", "table", *GOAL], "say which columns are choices with --table-choices"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_with_the_value_and_the_way_out(args, words, table, tmp_path, capsys):

@@ -271,7 +271,7 @@ def error_of(capsys, args):
         (["--weight-bits", "3"], "--weight-bits"),
         (["--rewind-epoch", "9"], "--rewind-epoch 9 is beyond the 2 epochs"),
         (["--start", "cold"], "--start"),
-        (["--learning-rate", "0"], "--learning-rate 0.0"),
+        (["--learning-rate", "0"], "--learning-rate 0 is out of range"),
         (["--spare", "nothing"], "--spare 'nothing' is no layer"),
         (["--sparsiti", "0.5"], "--sparsity"),
     ],
