@@ -109,6 +109,8 @@ TICKET_RULES: dict[str, Rule] = {
 }
 TICKET_REQUIRED = ("method", "options", "sparsity", *_COMPARED, "cost", "bytes", "dense", "layers")
 DRAWING_RULES: dict[str, Rule] = {
+    **dict.fromkeys(("format", "classes", "timesteps"), WHOLE),
+    **dict.fromkeys(("data", "readout"), OBJECT),
     "nodes": _objects(
         {
             "id": (lambda value: isinstance(value, str | int), "a text"),

@@ -11,7 +11,32 @@ import torch
 from torch import Tensor, nn
 
 from spaces.blanks import Number
+from spaces.kinds import REAL, Kind
 from spaces.layers import Conv, Mean, Scale
+
+
+class Relu(nn.Module):
+    """Rectifies a current."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return torch.relu(x)
+
+    def emits(self, *kinds: Kind) -> Kind:
+        """Real."""
+        return REAL
+
+
+class Gate(nn.Module):
+    """Twice the sigmoid: a gate that knows nothing yet lets all through, so what comes behind it goes on spiking."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape, in 0..2."""
+        return 2 * torch.sigmoid(x)
+
+    def emits(self, *kinds: Kind) -> Kind:
+        """Real."""
+        return REAL
 
 
 class SE(nn.Module):
@@ -26,11 +51,12 @@ class SE(nn.Module):
         super().__init__()
         self.mean = Mean(-2, -1)
         self.squeeze, self.excite = Conv(channels, hidden, 1), Conv(hidden, channels, 1)
+        self.relu, self.open = Relu(), Gate()
         self.scale = Scale()
 
     def gate(self, x: Tensor) -> Tensor:
         """The channels' gates [..., C, 1, 1], in 0..2."""
-        return opened(self.excite(torch.relu(self.squeeze(self.mean(x)))))
+        return self.open(self.excite(self.relu(self.squeeze(self.mean(x)))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated current ``x`` [..., C, H, W], same shape."""
@@ -66,18 +92,13 @@ class SCTFA(nn.Module):
         super().__init__()
         self.history = History()
         self.channel = SE(channels, hidden)
-        self.over_channels, self.place = Mean(-3), Conv(1, 1, 3)
+        self.over_channels, self.place, self.open = Mean(-3), Conv(1, 1, 3), Gate()
         self.scale = Scale()
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated current ``x`` [..., C, H, W], same shape."""
         past = self.history(x)
-        return self.scale(x, self.channel.gate(past), opened(self.place(self.over_channels(past))))
-
-
-def opened(x: Tensor) -> Tensor:
-    """Twice the sigmoid: a gate that knows nothing yet lets all through, so what comes behind it goes on spiking."""
-    return 2 * torch.sigmoid(x)
+        return self.scale(x, self.channel.gate(past), self.open(self.place(self.over_channels(past))))
 
 
 MakeAttention = Callable[[Number, int], nn.Module]

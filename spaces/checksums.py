@@ -85,7 +85,37 @@ def write_json(path: Path, value: Mapping[str, Any], *, indent: int | None = 2) 
         RunError: the file cannot be written; what was there is as it was.
     """
     plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
-    write_atomic(path, json.dumps(with_checksum(plain), indent=indent, allow_nan=False) + "\n")
+    whole = with_checksum(plain)
+    write_atomic(path, (json.dumps(whole) if indent is None else readable(whole, indent)) + "\n")
+
+
+WIDEST = 110  # letters of a line that takes up a list or an object whole
+
+
+def readable(value: Any, indent: int, depth: int = 0) -> str:  # noqa: ANN401
+    """JSON for people: what holds nothing nested, and is short, stands in a line; all else a line an item.
+
+    >>> print(readable({"a": [1, 2], "b": {"c": [[1], [2]]}}, 2))
+    {
+      "a": [1, 2],
+      "b": {
+        "c": [
+          [1],
+          [2]
+        ]
+      }
+    }
+    """
+    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    flat = json.dumps(value, allow_nan=False)
+    if not items or (not any(isinstance(item, dict | list) for item in items) and len(flat) <= WIDEST):
+        return flat
+    start, end = " " * indent * (depth + 1), " " * indent * depth
+    inner = [readable(item, indent, depth + 1) for item in items]
+    if isinstance(value, dict):
+        inner = [f"{json.dumps(name)}: {text}" for name, text in zip(value, inner, strict=True)]
+    lines = ",\n".join(start + text for text in inner)
+    return f"{{\n{lines}\n{end}}}" if isinstance(value, dict) else f"[\n{lines}\n{end}]"
 
 
 def read_json(path: Path, what: str, way_out: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ sum, so that every source may have any width.
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
@@ -61,6 +62,10 @@ class Joint(nn.Module):
     def forward(self, current: Tensor, *others: Tensor) -> Tensor:
         """Sum of maps of one shape."""
         return sum(others, start=current)
+
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return {"kind": "add"}
 
     def emits(self, *kinds: Kind) -> Kind:
         """Currents are real."""

@@ -7,6 +7,7 @@ kind an output is, given the kinds of the inputs.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +92,12 @@ class Conv(Synapses):
             return Current(Term(x, kernel=kernel))
         return over_time(lambda maps: convolve(maps, kernel, stride=self.stride, event_driven=self.compiled), x)
 
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        c_out, c_in = self.weight.shape[:2]
+        size = {"kernel": self.k, "stride": self.stride, "padding": self.k // 2}
+        return {"kind": "conv", "channels": [c_in, c_out], **size, "bias": False}
+
     def extra_repr(self) -> str:
         """Channels and kernel."""
         c_out, c_in = self.weight.shape[:2]
@@ -108,6 +115,10 @@ class Linear(Synapses):
         """Current of ``x`` [..., f_in] as [..., f_out]."""
         bias = None if self.bias is None else self.bias[: self.outputs]
         return F.linear(x, self.used(x.shape[-1]).contiguous(), bias)
+
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return {"kind": "linear", "features": [*self.weight.shape[::-1]], "bias": self.bias is not None}
 
     def extra_repr(self) -> str:
         """Features."""
@@ -141,6 +152,10 @@ class Norm(nn.BatchNorm2d):
         about = {"training": self.training, "eps": self.eps, "compiled": self.compiled}
         return self.normalise(x, *state, momentum=momentum, **about)
 
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return {"kind": "batch-norm", "channels": self.num_features, "eps": self.eps}
+
     def counted(self) -> float:
         """Share of this batch in the running statistics, 1 / batches so far without a momentum; counts the batch."""
         if self.training:
@@ -169,6 +184,10 @@ class MaxPool(nn.Module):
         """[..., C, H, W] to [..., C, H // 2, W // 2]."""
         return over_time(lambda maps: max_pool(maps, compiled=self.compiled), x)
 
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return {"kind": "max-pool", "kernel": 2, "stride": 2}
+
     def emits(self, *kinds: Kind) -> Kind:
         """What it gets."""
         return kinds[0]
@@ -183,11 +202,15 @@ class AvgPool(nn.Module):
         self.stride = k if stride is None else stride
         if self.stride != k and (self.stride != 1 or k % 2 == 0):
             raise SpaceError(f"average pooling {k}x{k} cannot have stride {stride}: give {k}, or 1 with an odd size")
+        self.padding = k // 2 if self.stride == 1 else 0
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., C, H, W] to [..., C, H // stride, W // stride]; padding counts as zeros."""
-        padding = self.k // 2 if self.stride == 1 else 0
-        return over_time(lambda maps: F.avg_pool2d(maps, self.k, self.stride, padding), x)
+        return over_time(lambda maps: F.avg_pool2d(maps, self.k, self.stride, self.padding), x)
+
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return {"kind": "avg-pool", "kernel": self.k, "stride": self.stride, "padding": self.padding}
 
     def emits(self, *kinds: Kind) -> Kind:
         """Spikes pooled stay events: one for every mean that a spike is in."""

@@ -7,6 +7,7 @@ scales the currents.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,10 @@ class TDBN(Filled, Norm):
         state = (self.running_mean[:c], self.running_var[:c], weight, self.bias[:c])
         return self.normalised(x, *state, momentum=self.counted())
 
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return super().facts() | {"kind": "td-batch-norm", "factor": self.alpha * self.threshold}
+
 
 class BNTT(Norm):
     """Batch normalisation through time (Kim & Panda, 2021): statistics and weight of every step its own, [T, C].
@@ -76,6 +81,10 @@ class BNTT(Norm):
             steps.append(self.normalised(step, *state, momentum=share))
         return torch.stack(steps)
 
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return super().facts() | {"kind": "bntt", "timesteps": len(self.weight)}
+
 
 class TEBN(Norm):
     """Temporal effective batch normalisation (Duan et al., NeurIPS 2022): BN over time, times a learnt weight a step.
@@ -92,6 +101,10 @@ class TEBN(Norm):
         """Normalised ``x`` [T, B, C, H, W], same shape; raises SpaceError without time or beyond the T made for."""
         _within(self, x, len(self.scale))
         return super().forward(x) * self.scale[: len(x)].to(x.dtype).view(-1, 1, 1, 1, 1)
+
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return super().facts() | {"kind": "tebn", "timesteps": len(self.scale)}
 
 
 MakeNorm = Callable[..., Norm]

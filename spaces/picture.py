@@ -1,7 +1,6 @@
-"""The picture of a network, taken by running it: layers are nodes, what flows between them are edges.
+"""The picture of a network, made of its trace: layers are nodes, what flows between them are edges.
 
-The network is run without numbers (on PyTorch's meta device) for two time steps, so that feedback shows. Layers that
-only refine what one layer before them gives (norms, neurons, sums) are written into that layer's box.
+Layers that only refine what one layer before them gives (norms, neurons, sums) are written into that layer's box.
 """
 
 import re
@@ -9,16 +8,17 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from spaces.attention import Gate, Relu
 from spaces.layers import Add, AvgPool, Concat, Conv, Even, Flatten, Linear, MaxPool, Norm, Vote
 from spaces.network import Network
 from spaces.neurons.neuron import Neuron
 from spaces.spec import TaskSpec
-from spaces.timing import Frame, Frames, Repeat, set_timesteps
+from spaces.timing import Frame, Frames, Repeat
+from spaces.trace import INPUT, trace
 
-HIDDEN = (Even, Flatten, Frame, Frames, Repeat, Vote)  # change nothing that is seen in a picture
+HIDDEN = (Even, Flatten, Frame, Frames, Gate, Relu, Repeat, Vote)  # change nothing that is seen in a picture
 JOINING = (Norm, Neuron, Add)
 
 
@@ -58,39 +58,19 @@ def picture(network: Network, spec: TaskSpec) -> dict[str, list[Any]]:
 
 
 def _traced(network: Network, spec: TaskSpec) -> dict[str, Node]:
-    """Every layer that ran, by name, each once."""
-    frame = (spec.channels, spec.height, spec.width)
+    """Every layer that is seen, by name, each once, in the order they run."""
     detail = [f"{spec.frames} frames"] if spec.frames else []
-    nodes = {"input": Node("input", network, ["events" if spec.frames else "image", *detail], list(frame))}
-    names = {module: _short(name) for name, module in network.named_modules()}
-    last = "input"
-
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal last
-        sources = [getattr(x, "made_by", last) for x in inputs]
-        if isinstance(module, HIDDEN):
-            output.made_by = sources[0]
-            return
-        name = names[module]
-        shape = list(output.shape[2:] if output.dim() in (3, 5) else output.shape[1:])
-        node = nodes.setdefault(name, Node(name, module, [words(module)], shape))
+    words_of_input = ["events" if spec.frames else "image", *detail]
+    nodes = {INPUT: Node(INPUT, network, words_of_input, [spec.channels, spec.height, spec.width])}
+    shown = {INPUT: INPUT}  # layer -> the box that stands for what it gives
+    for call in trace(network, spec):
+        sources = [shown[call.before if source is None else source] for source in call.sources]
+        if isinstance(call.module, HIDDEN):
+            shown[call.name] = sources[0]
+            continue
+        name = shown[call.name] = _short(call.name)
+        node = nodes.setdefault(name, Node(name, call.module, [words(call.module)], list(call.shape)))
         node.sources += [source for source in sources if source not in node.sources and source != name]
-        output.made_by = last = name
-
-    drawn = [module for module in network.modules() if hasattr(module, "emits")]
-    handles = [module.register_forward_hook(hook) for module in drawn]
-    compiled = [module for module in network.modules() if getattr(module, "compiled", False)]
-    try:
-        for module in compiled:
-            module.compiled = False
-        network.to("meta").eval()
-        set_timesteps(network, 2)
-        images = torch.empty(2, *([2] if spec.frames else []), *frame, device="meta")
-        with torch.no_grad():
-            network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     return nodes
 
 
@@ -116,7 +96,7 @@ def _merge(nodes: dict[str, Node]) -> None:
                 readers[source].append(node.name)
         for name, node in list(nodes.items()):
             before = nodes.get(node.sources[0]) if node.sources else None
-            if before is None or before.name == "input" or readers[before.name] != [name]:
+            if before is None or before.name == INPUT or readers[before.name] != [name]:
                 continue
             forwards = isinstance(before.module, Neuron) and len(before.words) == 1 and isinstance(node.module, Conv)
             if isinstance(node.module, JOINING) and not _alone(before):
@@ -169,13 +149,13 @@ def words(module: nn.Module) -> str:
 
 def _role(node: Node, nodes: dict[str, Node]) -> str:
     """How a box is coloured: input, stem, pool, head, skip or block."""
-    if node.name == "input":
-        return "input"
+    if node.name == INPUT:
+        return INPUT
     if isinstance(node.module, MaxPool | AvgPool):
         return "pool"
     if isinstance(node.module, Linear):
         return "head"
-    if "input" in node.sources:
+    if INPUT in node.sources:
         return "stem"
     return "skip" if isinstance(node.module, Add | Concat | Neuron) or getattr(node.module, "k", 0) == 1 else "block"
 

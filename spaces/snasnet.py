@@ -14,6 +14,7 @@ head is a matter of training and left out.
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import torch
 from optuna.distributions import CategoricalDistribution
@@ -115,6 +116,10 @@ class Node(Add):
     def forward(self, *maps: Tensor, like: Tensor) -> Tensor:
         """Sum [T, B, C, H, W]."""
         return super().forward(*maps) if maps else torch.zeros_like(like)
+
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``."""
+        return {"kind": "add"}
 
     def emits(self, *kinds: Kind) -> Kind:
         """That of a sum."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from torch import nn
 
+from evaluators.architecture import architecture
 from evaluators.building import build_alone, set_initial
 from evaluators.checkpoint import Place, drop, join, own_tensors, read_stored, save_tensors
 from evaluators.counting import Counts
@@ -287,7 +288,7 @@ def store(finalist: Finalist, training: Training, done: Trained, test: Evaluatio
         own_tensors(done.network),
         {"space": space.name, "candidate": candidate.key, "timesteps": str(space.steps(candidate))},
     )
-    write_json(home / "architecture.json", space.picture(setting.task.spec, candidate))
+    write_json(home / "architecture.json", architecture(setting, training.plan, candidate, done.network))
     searched = finalist.outcome.score
     before = {name: searched.figure(name) for name in (*ACCURACIES, "spikes", "energy_nj")}
     before |= {name: searched.figure(name) for name in setting.readings}

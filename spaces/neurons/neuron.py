@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +163,23 @@ class Neuron(Filled):
     def emits(self, *kinds: Emitted) -> Emitted:
         """The kind of its spikes, whatever it gets."""
         return self.model.emits(self.rule.size)
+
+    def facts(self) -> dict[str, Any]:
+        """See ``spaces.description``; parameters are what the update sees, or what several are learnt from."""
+        rule, found = self.rule, {"kind": "neuron", "neuron": self.kind, "update": self.rule.step}
+        for name, part in self.parts.items():
+            seen, learnt = self.parameter(name).detach(), self._parameters.get(_learnt(name))
+            if seen.numel() == 1:
+                found[_seen(name)] = seen.item()
+            elif learnt is None:
+                found[_seen(name)] = seen.tolist()
+            else:
+                given = self._buffers[name].tolist()
+                found[_seen(name)] = {"given": given, "learnt": _learnt(name), "range": part.range}
+        width = {"width": found.pop("width")} if "width" in found else {}
+        found |= {"reset": rule.reset, "detach_reset": rule.detach_reset, "decay_input": rule.decay_input}
+        found |= {"surrogate": {"name": rule.surrogate, **width}}
+        return found | ({self.model.size[0]: rule.size} if self.model.size else {})
 
     def extra_repr(self) -> str:
         """Kind and reset."""

@@ -36,7 +36,8 @@ def read_folder(path: Path, framing: Framing, fit: Fit | None = None, test_share
             images of more than one size, too large, or more than the memory holds.
     """
     tree = read_tree(path, {*image_endings(), *EVENT_SUFFIXES}, test_share)
-    origin = {"source": str(path.resolve()), "checksum": "none published", "files_passed_over": tree.passed}
+    origin: dict[str, object] = {"source": str(path.resolve()), "checksum": "none published"}
+    origin["files_passed_over"] = tree.passed
     if _are_recordings([*tree.train, *tree.test]):
         if fit is not None:
             raise TaskError(f"{str(path)!r} holds recordings of events, --image-size is of images: drop it")
@@ -49,6 +50,8 @@ def read_folder(path: Path, framing: Framing, fit: Fit | None = None, test_share
         )
         raw = read_recordings(train, test, framing, what=repr(str(path)), class_names=tree.class_names, origin=origin)
         return replace(raw, remarks=(*tree.remarks, *raw.remarks))
+    if fit is not None:
+        origin["image_fit"] = fit.how
     pixels, remarks = _read_images(repr(str(path)), [file for file, _ in (*tree.train, *tree.test)], fit)
     labels = np.array([label for _, label in (*tree.train, *tree.test)], np.int64)
     end = len(tree.train)
