@@ -18,6 +18,7 @@ from search.work.steps import batch_for
 from spaces.candidate import READINGS
 from spaces.errors import OptionError, one_line, unknown
 from spaces.find import make_space
+from spaces.fixed import parse_fixed, with_fixed
 from spaces.space import Space
 from spaces.sparsity import with_sparsity
 
@@ -32,6 +33,8 @@ def config_space(config: Config) -> tuple[Space, Config]:
     space, used = make_space(name, options=options, compiled=config.machine.compile)
     if config.space.search_sparsity is not None:
         space = with_sparsity(space, config.space.search_sparsity)
+    if config.space.fix:
+        space = with_fixed(space, parse_fixed(space, config.space.fix))
     return space, change(config, space=name, **used)
 
 

@@ -27,6 +27,7 @@ class Draft:
         distributions: its blanks.
         candidate: None for the supernet.
         entangled: whether options of a choice share kernels.
+        fixed: blanks of which the space has one value left, of those that are built.
         used: the blanks that the network has asked for so far.
     """
 
@@ -34,6 +35,7 @@ class Draft:
     distributions: Mapping[str, BaseDistribution]
     candidate: Candidate | None
     entangled: bool
+    fixed: Mapping[str, Value] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
     def choice(self, blank: str, options: Mapping[Value, Make]) -> Choice:
@@ -43,6 +45,8 @@ class Draft:
             SpaceError: the space has no such blank, or its values are others.
         """
         distribution = self._distribution(blank, CategoricalDistribution, "categorical")
+        if blank in self.fixed and self.fixed[blank] in options:
+            options = {self.fixed[blank]: options[self.fixed[blank]]}
         if set(options) != set(distribution.choices):
             raise SpaceError(
                 f"blank {blank!r} of space {self.space!r} is declared with {_list(distribution.choices)} but built "
@@ -72,9 +76,9 @@ class Draft:
         return Depth(count, [make() for make in blocks[: int(largest(count))]])
 
     def check_all_used(self) -> None:
-        """Raises SpaceError where a declared blank is not in the network."""
+        """Raises SpaceError where a declared blank is not in the network; a fixed one may leave others without use."""
         for blank in self.distributions:
-            if blank not in self.used:
+            if blank not in self.used and not self.fixed:
                 raise SpaceError(
                     f"blank {blank!r} is declared by space {self.space!r} but not built into its network: build it, or "
                     "take it out of the blanks"

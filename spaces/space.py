@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TRIES = 10_000
 LISTED = 10**6  # values of a blank that are listed at most; beyond, they are only drawn
 COUNTABLE = 10**300
+NEAR_STEP = 1e-8  # share of a step by which a value may be off, for its rounding
 USUAL = 0.75  # share of draws that take a blank's usual value, whatever it would be drawn as
 
 
@@ -53,6 +54,7 @@ class Space:
         features: what is known of a candidate without building it, as numbers by name: operations on live paths, depth,
             weights. Surrogates learn from them; a space may have none.
         compiled: whether neurons are compiled, and convolutions of spikes run event by event.
+        fixed: choice -> the one value left of those that ``build`` knows; see ``spaces/fixed.py``.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Space:
     canonical: Callable[[Candidate], Candidate] = lambda candidate: candidate
     features: Callable[[Candidate], Mapping[str, float]] = lambda candidate: {}
     compiled: bool = True
+    fixed: Mapping[str, Value] = field(default_factory=dict)
 
     def network(self, spec: TaskSpec, candidate: Candidate | None = None, *, entangled: bool = True) -> "Network":
         """The supernet, or the network of one candidate: same layers, same names, same code.
@@ -87,7 +90,9 @@ class Space:
             self.check(candidate)
             if reason := self.infeasible(candidate):
                 raise SpaceError(f"candidate {candidate.key} of space {self.name!r} is no network: {reason}")
-        draft = Draft(space=self.name, distributions=self.blanks, candidate=candidate, entangled=entangled)
+        draft = Draft(
+            space=self.name, distributions=self.blanks, candidate=candidate, entangled=entangled, fixed=self.fixed
+        )
         if self.build is None:
             raise SpaceError(f"space {self.name!r} has no build: give it a function that makes a Network")
         network = self.build(spec, draft)
@@ -189,11 +194,13 @@ class Space:
         for name, distribution in self.blanks.items():
             if name not in candidate:
                 raise SpaceError(
-                    f"candidate leaves blank {name!r} of space {self.name!r} empty; {_domain(distribution)}"
+                    f"candidate leaves blank {name!r} of space {self.name!r} empty; {describe_domain(distribution)}"
                 )
             value = candidate[name]
             if not holds(distribution, value):
-                raise SpaceError(f"blank {name!r} of space {self.name!r} cannot be {value!r}; {_domain(distribution)}")
+                raise SpaceError(
+                    f"blank {name!r} of space {self.name!r} cannot be {value!r}; {describe_domain(distribution)}"
+                )
 
 
 def draw_blank(distribution: BaseDistribution, rng: np.random.Generator) -> Value:
@@ -245,10 +252,14 @@ def holds(distribution: BaseDistribution, value: object) -> bool:
     if isinstance(distribution, IntDistribution):
         inside = isinstance(value, int) and distribution.low <= value <= distribution.high
         return inside and (value - distribution.low) % distribution.step == 0
-    return isinstance(value, int | float) and distribution._contains(float(value))
+    if not isinstance(value, int | float) or not distribution.low <= value <= distribution.high:
+        return False
+    steps = 0.0 if distribution.step is None else (value - distribution.low) / distribution.step
+    return abs(steps - round(steps)) < NEAR_STEP
 
 
-def _domain(distribution: BaseDistribution) -> str:
+def describe_domain(distribution: BaseDistribution) -> str:
+    """What a choice may be, in words."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choose one of {', '.join(map(str, distribution.choices))}"
     return f"choose from {distribution.low} to {distribution.high}"

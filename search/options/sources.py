@@ -70,14 +70,20 @@ def read_toml(path: str, verb: str = "search") -> dict[str, Any]:
         OptionError: the file cannot be read, a table or key is unknown, or a value is of another type.
     """
     at = f"--config {path!r}"
+    text = ""
     try:
-        tables = tomllib.loads(read_file(user_path(path, "--config")).decode())
+        text = read_file(user_path(path, "--config")).decode()
+        tables = tomllib.loads(text)
     except OSError as error:
         raise OptionError(
             f"{at} cannot be read ({reason(error)}): give a TOML file, as the config.toml of a run"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"{at} is not TOML ({one_line(error)}): mend it there") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{at} is not TOML ({one_line(error)}): write it in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        last = f"at line {len(text.splitlines())}, the end"
+        said = one_line(error).replace("at end of document", last)
+        raise OptionError(f"{at} is not TOML ({said}): mend it there") from error
     found: dict[str, Any] = {}
     for part, table in tables.items():
         if part not in PARTS or not isinstance(table, dict):

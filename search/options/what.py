@@ -38,6 +38,12 @@ class SpaceOptions:
         f"the neuron of all layers: plif (learns its time constant), {NEURONS}",
         unset="the space's own",
     )
+    fix: tuple[str, ...] = option(
+        (),
+        "choices that take one value and are not searched, as slot1=SRB_k5,slot2=skip; `launch.py spaces NAME` lists "
+        "them",
+        metavar="CHOICE=VALUE,...",
+    )
     search_sparsity: float | None = option(
         None,
         "search the share of pruned weights, too: a choice `sparsity` from 0 to X, as 0.95",

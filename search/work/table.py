@@ -18,6 +18,7 @@ from search.work.job import Job, search_stage
 from spaces.candidate import METRICS
 from spaces.errors import OptionError, unknown
 from spaces.find import make_space
+from spaces.fixed import parse_fixed, with_fixed
 from spaces.paths import user_path
 
 FLAT = "table"  # name of the space that a table's own blanks make
@@ -54,6 +55,8 @@ def prepare(config: Config) -> Job:
     table = read_table(path, blanks=options, objectives=goal.objectives, constraints=constraints, readings=readings)
     check_reachable(table, goal)
     space = space or flat_space(table)
+    if config.space.fix:
+        space = with_fixed(space, parse_fixed(space, config.space.fix))
     look_up = scorer(table, space, goal.objectives, goal.ladder)
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
