@@ -12,10 +12,10 @@ from torch import nn
 from evaluators.architecture import architecture
 from evaluators.building import build_alone, set_initial
 from evaluators.checkpoint import Place, drop, join, own_tensors, read_stored, save_tensors
-from evaluators.counting import Counts
-from evaluators.energy import EnergyModel, energy_statement, layer_energy_nj
+from evaluators.energy import energy_statement
 from evaluators.evaluation import Evaluation, evaluate, recalibrate
 from evaluators.few_shot import supernet_of
+from evaluators.figures import layer_rows
 from evaluators.inherited import PRUNING
 from evaluators.pruning.masks import detach
 from evaluators.pruning.rules import Rule, begin_gradual
@@ -318,25 +318,3 @@ def store(finalist: Finalist, training: Training, done: Trained, test: Evaluatio
         "energy": energy_statement(counts, setting.model),
     }
     write_json(home / "metrics.json", metrics)
-
-
-def layer_rows(counts: Counts, model: EnergyModel) -> list[dict[str, object]]:
-    """One plain row a layer that spikes or works, numbers a sample."""
-    rows = []
-    for layer in counts.layers:
-        if not (layer.neurons or layer.sops or layer.macs or layer.weights):
-            continue
-        rows.append(
-            {
-                "name": layer.name,
-                "op": layer.op,
-                "shape": list(layer.shape),
-                "neurons": layer.neurons,
-                "spikes": layer.spikes / counts.samples if layer.neurons else None,
-                "rate": layer.spikes / layer.updates if layer.neurons else None,
-                "sops": layer.sops / counts.samples,
-                "macs": layer.macs / counts.samples,
-                "energy_nj": layer_energy_nj(layer, counts.samples, model),
-            }
-        )
-    return rows

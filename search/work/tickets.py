@@ -21,6 +21,7 @@ from evaluators.checkpoint import load_weights, read_stored, read_tensors, save_
 from evaluators.energy import energy_statement, few_bits
 from evaluators.evaluation import evaluate
 from evaluators.few_shot import supernet_of
+from evaluators.figures import layer_rows
 from evaluators.pruning.channels import shrink
 from evaluators.pruning.making import Making, Ticket, dense
 from evaluators.pruning.masks import kept_of, masks_of, sparsity_of
@@ -40,7 +41,7 @@ from search.options.pruning import PruningOptions
 from search.publish import all_outcomes, publish
 from search.setting import config_space, held, load_config_task, make_device, make_setting
 from search.work.final import read_test
-from search.work.finalists import check_stored, layer_rows
+from search.work.finalists import check_stored
 from search.work.job import check_data
 from search.work.ticket_checks import candidate_of, is_made
 from spaces.candidate import Candidate

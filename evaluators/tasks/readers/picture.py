@@ -108,21 +108,26 @@ def read_picture(file: Path, mode: str) -> Picture:
         TaskError: damaged, or too large for the memory.
     """
     with _opened(file) as image:
-        raw, deep, frames = _raw_mode(image), _deep(image), bool(getattr(image, "is_animated", False))
         need, room = WORKING * image.width * image.height, available_memory()
         if need > room:
             raise TaskError(
                 f"{str(file)!r} is {image.width}x{image.height} pixels: decoding needs about {need / 1e9:.1f} GB of "
                 f"memory and {room / 1e9:.1f} GB are free: shrink it first"
             )
-        image.load()
-        turn, lost = _turn(image)
-        key = image.info.get("transparency")
-        if raw in STEPS and isinstance(key, int) and key * STEPS[raw] <= 255:  # Pillow spreads the greys, not the key
-            image.info["transparency"] = key * STEPS[raw]
-        eight, top = (image, None) if deep is None else _eight_bits(image, deep, key)
-        drawn = _on_white(eight, mode)
-        return Picture(drawn if turn is None else drawn.transpose(turn), frames, top, lost)
+        return picture_of(image, mode)
+
+
+def picture_of(image: "Image", mode: str) -> Picture:
+    """The pixels of an image that is open or was made, as ``read_picture`` gives them; of mode L or RGB."""
+    raw, deep, frames = _raw_mode(image), _deep(image), bool(getattr(image, "is_animated", False))
+    image.load()
+    turn, lost = _turn(image)
+    key = image.info.get("transparency")
+    if raw in STEPS and isinstance(key, int) and key * STEPS[raw] <= 255:  # Pillow spreads the greys, not the key
+        image.info["transparency"] = key * STEPS[raw]
+    eight, top = (image, None) if deep is None else _eight_bits(image, deep, key)
+    drawn = _on_white(eight, mode)
+    return Picture(drawn if turn is None else drawn.transpose(turn), frames, top, lost)
 
 
 @contextmanager
