@@ -74,5 +74,5 @@ def test_a_search_of_a_table_is_resumed_though_an_option_bears_another_name_now(
     assert "table_blanks" in json.loads((run / "config.json").read_text())["match"]
     words = ["--objectives", "val:max,cost:min", "--candidates", "10", "--batch", "5", "--seed", "1", "--out", str(run)]
     capsys.readouterr()
-    assert launch.main(["--table", str(table), "--table-choices", "op", *words]) == 2
+    assert launch.main(["--table", str(table), "--table-choices", "width,op", *words]) == 2
     assert "table_choices: run has" in capsys.readouterr().err

@@ -1,12 +1,14 @@
 """Options from files and presets: the command line wins, faults are one line, and a run can be made again."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import launch
 from search.options.commands import VERBS, options_of, parse_search, parse_sweep, parser_of
 from search.options.config import OPTIONS, PARTS, Config, configure, from_json, matched, to_json, values_of
+from search.options.page import page
 from search.options.sources import PRESETS, read_toml, to_toml
 from spaces.checksums import write_json
 from spaces.errors import OptionError
@@ -167,3 +169,10 @@ def test_an_option_stands_in_one_place_and_is_known_to_all_that_read_it():
             flags = parser_of(verb).flags
             assert one.flag in flags or f"--{name}s" in flags or name == "space"
     assert all(parser_of(verb).options for verb in VERBS)
+
+
+def test_the_page_of_all_options_is_that_of_the_declarations():
+    kept = (Path(__file__).parents[2] / "docs" / "options.md").read_text()
+    assert page() == kept, "run `python -m search.options.page > docs/options.md`"
+    for one in OPTIONS.values():
+        assert not one.option.verbs or f"| `{one.flag}` |" in kept
