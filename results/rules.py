@@ -43,6 +43,7 @@ _CONFIG: dict[str, Rule] = {
 }
 _PARTS: dict[str, dict[str, Rule]] = {
     "match": {
+        "tried": (list_of(lambda value: isinstance(value, dict)), "a list of objects"),
         "objectives": TEXTS,
         "space": _TEXT_OR_NULL,
         "floor": AMOUNT_OR_NULL,

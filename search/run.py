@@ -20,6 +20,7 @@ from rich.console import Console
 
 from results.earlier import fingerprint, read_earlier, to_lines
 from results.folder import RunFolder, claimed, default_path, open_existing
+from results.given import candidates_of, read_candidates
 from results.ledger import Ledger, read
 from search.loop.progress import stages
 from search.options.config import Config, change, from_json, matched, renamed, to_json
@@ -82,7 +83,9 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
     )
     source = user_path(config.search.warm_start, "--warm-start") if config.search.warm_start else None
     earlier = read_earlier(source, job.space, job.goal.objectives) if source else []
-    job = replace(job, config=change(job.config, out=str(path)), earlier=earlier)
+    given = config.search.try_first
+    first = read_candidates(user_path(given, "--try"), job.space) if given else []
+    job = replace(job, config=change(job.config, out=str(path)), earlier=earlier, first=first)
     with going_on_with(RunFolder(path).config), workers(job.config):
         return _run(path, job, describe(job), console)
 
@@ -102,7 +105,8 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFold
     check_effect([config], where)
     job = prepare(config)
     way_out = "restore the file, or start a new run with --warm-start and another --out"
-    job = replace(job, earlier=read(folder.warm_start, way_out=way_out)[0])
+    first = candidates_of(stored["match"].get("tried", ()), job.space)
+    job = replace(job, earlier=read(folder.warm_start, way_out=way_out)[0], first=first)
     described = describe(job)
     check_data(folder, described["match"]["data_sha256"], job.data)
     if described["match"].get("warm_start_sha256") != stored["match"].get("warm_start_sha256"):
@@ -144,6 +148,8 @@ def describe(job: Job) -> dict[str, Any]:
         match["space_sha256"] = hashlib.sha256(file_of(config.space.name).read_bytes()).hexdigest()
     if job.earlier:
         match["warm_start_sha256"] = fingerprint(job.earlier)
+    if job.first:
+        match["tried"] = [dict(candidate) for candidate in job.first]
     chosen = {"sampler": job.sampler} if job.sampler else {}
     return {
         "match": match,

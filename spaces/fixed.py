@@ -6,7 +6,7 @@ from dataclasses import replace
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from spaces.candidate import Candidate, Value
-from spaces.errors import OptionError, unknown
+from spaces.errors import OptionError, SpaceError, unknown
 from spaces.space import Space, describe_domain, holds
 
 
@@ -25,23 +25,26 @@ def parse_fixed(space: Space, texts: Sequence[str]) -> dict[str, Value]:
             raise OptionError(f"--fix {text!r}: {unknown(f'choice of space {space.name!r}', name, space.blanks)}")
         if name in fixed:
             raise OptionError(f"--fix {text!r}: choice {name!r} is fixed already: name it once")
-        fixed[name] = _value(space.blanks[name], name, said)
+        try:
+            fixed[name] = parse_value(space.blanks[name], name, said)
+        except SpaceError as error:
+            raise OptionError(f"--fix {text!r}: {error}") from error
     return fixed
 
 
-def _value(kind: BaseDistribution, name: str, said: str) -> Value:
-    """The value of a choice that a text spells."""
+def parse_value(kind: BaseDistribution, name: str, said: str) -> Value:
+    """The value of a choice that a text spells; raises SpaceError where it has no such value."""
     if isinstance(kind, CategoricalDistribution):
         for value in kind.choices:
             if str(value) == said:
                 return value
-        raise OptionError(f"--fix {name}={said}: {unknown(f'value of {name}', said, map(str, kind.choices))}")
+        raise SpaceError(unknown(f"value of {name}", said, map(str, kind.choices)))
     try:
         value = int(said) if isinstance(kind, IntDistribution) else float(said)
     except ValueError:
         value = None
     if not holds(kind, value):
-        raise OptionError(f"--fix {name}={said}: {name} cannot be that; {describe_domain(kind)}")
+        raise SpaceError(f"{name} cannot be {said!r}; {describe_domain(kind)}")
     return value
 
 

@@ -72,6 +72,7 @@ def search(
     budget: Budget,
     seed: int,
     earlier: Sequence[Outcome] = (),
+    first: Sequence[Candidate] = (),
     again: Callable[[Outcome], Score] | None = None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> str:
@@ -87,6 +88,7 @@ def search(
         runner: carries candidates to where they are scored, and brings the scores back in order.
         budget: when to stop.
         earlier: results of another search of the same space, for a warm start; see :func:`ask`.
+        first: candidates that are scored before the sampler is asked.
         again: scores a candidate, once more, that memory did not suffice for when its outcome was recorded; by
             default the runner does. That is done for all of these at the end of the first batch, before the next.
         on_outcome: told of each new outcome.
@@ -113,7 +115,9 @@ def search(
         asked = []
         if n := min(budget.batch, int(left / least + 1e-9)):
             known = settled(history)
-            asked = ask(space, sampler, earlier, known, n, seed=derive(seed, "sampler", batch), goal=goal)
+            seen = {outcome.candidate for outcome in known}
+            asked = [candidate for candidate in first if candidate not in seen][:n]
+            asked = asked or ask(space, sampler, earlier, known, n, seed=derive(seed, "sampler", batch), goal=goal)
         within = affordable(asked, left, rungs_passed(history), goal.ladder) if goal.ladder else asked
         if not n or (asked and not within):
             return f"{len(searched)} candidates scored, as asked" if not goal.ladder else _ladder_end(searched, paid)

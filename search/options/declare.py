@@ -31,6 +31,7 @@ class Option:
         verbs: the verbs of the command line that take it.
         again: its help where a run that is there is gone on with, by ``resume`` or ``prune``.
         matched: whether a resume must agree with the run in it.
+        spelled: its flag, where it is not its name's.
         aliases: other spellings of its flag.
     """
 
@@ -44,6 +45,7 @@ class Option:
     verbs: tuple[str, ...] = HERE
     again: str | None = None
     matched: bool = True
+    spelled: str | None = None
     aliases: tuple[str, ...] = ()
 
 
@@ -77,6 +79,8 @@ class Declared:
     @property
     def flag(self) -> str:
         """Its spelling on the command line; of a switch that is on by default, the one that puts it off."""
+        if self.option.spelled is not None:
+            return self.option.spelled
         return f"--no-{self.name.replace('_', '-')}" if self.kind is bool and self.default else flag(self.name)
 
     def fits(self, value: object) -> bool:

@@ -33,6 +33,13 @@ class SearchOptions:
         verbs=SEARCH,
         matched=False,  # of it, its content is
     )
+    try_first: str | None = option(
+        None,
+        "score these candidates first, then search on: a .csv file like candidates.csv, or a .json list of objects",
+        metavar="FILE",
+        spelled="--try",
+        matched=False,  # of it, the candidates are
+    )
     racing: bool = option(True, "score every candidate on all of the validation split, also one clearly dominated")
     seed: int = option(
         0, "names every random choice: the same seed gives the same run", range=(0, 2**63 - 1), verbs=SEARCH

@@ -27,6 +27,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # preset -> verb -> 
     },
 }
 AXES = {"space": str, "data": str, "seed": int}  # of a sweep, which may have several
+NOT_MADE_AGAIN = ("out", "export_optuna")  # where results went
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list"}
 
 
@@ -134,7 +135,7 @@ def to_toml(config: Config) -> str:
     for name, one in OPTIONS.items():
         value = plain[name]
         stays = value == (list(usual[name]) if one.kind is tuple else usual[name])
-        if not (value is None or stays or name in ("out", "export_optuna")):
+        if not (value is None or stays or name in NOT_MADE_AGAIN):
             tables.setdefault(PART_OF[name], {})[one.field] = value
     head = f"# `python launch.py {verb} --config config.toml` makes this run again.\n"
     return head + "".join(

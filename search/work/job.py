@@ -14,7 +14,7 @@ from search.loop.progress import Stage
 from search.options.config import Config
 from search.samplers import SAMPLERS, Sampler
 from spaces import lookup
-from spaces.candidate import Score
+from spaces.candidate import Candidate, Score
 from spaces.errors import RunError
 from spaces.space import Space
 
@@ -31,6 +31,7 @@ class Job:
         work: does it all, called as ``work(job, folder, ledger, stage)`` in the locked folder; it goes on from what
             it finds there.
         earlier: results of another run, that a warm start begins from.
+        first: candidates that are scored before the sampler is asked.
         sampler: why the sampler is what it is, where it was chosen.
     """
 
@@ -41,6 +42,7 @@ class Job:
     provenance: Mapping[str, Any]
     work: Callable[["Job", RunFolder, Ledger, Stage], None]
     earlier: Sequence[Outcome] = ()
+    first: Sequence[Candidate] = ()
     sampler: str = ""
 
 
@@ -81,6 +83,7 @@ def search_stage(
         budget=Budget(candidates=config.search.candidates, minutes=config.search.minutes, batch=config.search.batch),
         seed=config.search.seed,
         earlier=job.earlier,
+        first=job.first,
         again=again,
         on_outcome=on_outcome,
     )

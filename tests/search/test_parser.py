@@ -189,20 +189,9 @@ def test_the_tables_of_needs_name_what_there_is():
     assert all(set(need.options) <= set(declared(PruningOptions)) for need in OF_TICKETS)
     assert (*needs.IMAGE_SETS, needs.EVENTS) == tuple(DATA_SETS)
     others = {
-        *(
-            "space",
-            "width",
-            "timesteps",
-            "neuron",
-            "fix",
-            "table",
-            "table_choices",
-            "objectives",
-            "constraints",
-            "reference",
-        ),
-        *("reference", "fidelities", "floor", "seed", "sampler", "candidates", "minutes", "batch", "warm_start", "out"),
-        *("export_optuna", "runner", "train_epochs", "proxy"),
+        *("space", "width", "timesteps", "neuron", "fix", "table", "table_choices", "objectives", "constraints"),
+        *("reference", "fidelities", "floor", "seed", "sampler", "candidates", "minutes", "batch", "warm_start"),
+        *("try_first", "out", "export_optuna", "runner", "train_epochs", "proxy"),
     }
     assert {*needs.OF_NETWORKS, *others} == known  # a new option is one of these
     assert spelled("verify", False) == "--no-verify"
