@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from search.options.commands import DESCRIPTION, EXAMPLES, given, known_to, parse_search, parse_sweep, parser_of
+from search.options.commands import (
+    DESCRIPTION,
+    EXAMPLES,
+    given,
+    known_to,
+    parse_search,
+    parse_sweep,
+    parse_train,
+    parser_of,
+)
 from search.options.config import change
 from search.options.declare import declared
 from search.options.needs import check_effect
@@ -60,6 +69,11 @@ def _dispatch(args: list[str]) -> int:
         print(f"usage: launch.py [{' | '.join(VERBS)}] [options]\n\n{DESCRIPTION}\n{EXAMPLES}")
         print("options of search:\n")
         print(parser_of("search").format_help().split("options:", 1)[1].split("examples:", 1)[0].strip())
+        return 0
+    if args[0] == "--version":
+        from spaces.version import program_version
+
+        print(f"spikefront {program_version()}")
         return 0
     verb, rest = ("search", args) if args[0].startswith("-") else (args[0], args[1:])
     if verb not in VERBS:
@@ -124,6 +138,53 @@ def _prune(args: list[str]) -> int:
     )
 
 
+def _train(args: list[str]) -> int:
+    candidate, options, seeds = parse_train(args)
+    from search.train import over_seeds, run_training, training_config
+
+    config, done = training_config(candidate, options), []
+
+    def jobs(console: Any) -> Any:  # noqa: ANN401
+        for folder in run_training(config, seeds, console=console):
+            done.append(folder)
+            yield folder
+
+    status = _carry_out_all(jobs)
+    if len(done) > 1:
+        print(over_seeds(done))
+    return status
+
+
+def _predict(args: list[str]) -> int:
+    found = given("predict", parser_of("predict").parse(args))
+    from search.answers import answered, as_json, table_of
+
+    predictions = answered(_asked(found), found["files"], image_fit=found.get("image_fit"))
+    print(as_json(predictions.rows()) if "json" in found else table_of(predictions))
+    return 0
+
+
+def _score(args: list[str]) -> int:
+    found = given("score", parser_of("score").parse(args))
+    from search.answers import as_json, scored, words_of
+    from search.candidates import place_of
+
+    where = {name: found[name] for name in ("data_dir", "download", "verify") if name in found}
+    told = scored(
+        _asked(found), place_of(found["name"])[0], found.get("data"), split=found.get("split", "test"), where=where
+    )
+    print(as_json(told) if "json" in found else words_of(told))
+    return 0
+
+
+def _asked(found: dict[str, Any]) -> Any:  # noqa: ANN401
+    """The finalist that arguments name, loaded."""
+    from search.candidates import place_of
+    from search.work.reload import reload
+
+    return reload(*place_of(found["name"]), device=found.get("device", "cpu"))
+
+
 def _tell(line: str) -> None:
     print(f"note: {line}", file=sys.stderr)
 
@@ -180,6 +241,9 @@ VERBS = {
     "sweep": _sweep,
     "resume": _resume,
     "prune": _prune,
+    "train": _train,
+    "predict": _predict,
+    "score": _score,
     "report": _report,
     "spaces": _spaces,
 }

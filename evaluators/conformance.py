@@ -163,8 +163,8 @@ class SpaceConformance:
         good = dict(draws(space, 1)[0])
         blank = next(iter(good))
         for bad, words in (
-            ({**good, blank: "no such option"}, f"blank {blank!r}"),
-            ({name: value for name, value in good.items() if name != blank}, f"blank {blank!r} of space"),
+            ({**good, blank: "no such option"}, f"choice {blank!r}"),
+            ({name: value for name, value in good.items() if name != blank}, f"choice {blank!r} of space"),
             ({**good, blank + "x": 1}, f"did you mean {blank!r}?"),
         ):
             message = refusal(space, self.spec, Candidate(bad))

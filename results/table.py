@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,12 +40,16 @@ def write_tables(
         RunError: a table cannot be written.
     """
     front = front_numbers(outcomes, objectives, senses)
-    columns = figure_names(outcome.score for outcome in outcomes)[len(METRICS) :]
     for path, chosen in (
         (folder.candidates_csv, outcomes),
         (folder.pareto_csv, [outcome for outcome in outcomes if outcome.number in front]),
     ):
-        write_atomic(path, _table(chosen, columns, blanks))
+        write_atomic(path, csv_text(table_rows(chosen, further_columns(outcomes), blanks)))
+
+
+def further_columns(outcomes: Sequence[Outcome]) -> list[str]:
+    """Names of the figures that outcomes have beside METRICS."""
+    return figure_names(outcome.score for outcome in outcomes)[len(METRICS) :]
 
 
 def count_rows(folder: RunFolder) -> int:
@@ -68,8 +73,9 @@ def front_numbers(outcomes: Sequence[Outcome], objectives: Sequence[str], senses
     return numbers
 
 
-def _table(outcomes: Sequence[Outcome], columns: Sequence[str], blanks: Sequence[str]) -> str:
-    rows = [[*COLUMNS, *columns, *(f"param.{blank}" for blank in blanks)]]
+def table_rows(outcomes: Sequence[Outcome], columns: Sequence[str], blanks: Sequence[str]) -> list[list[Any]]:
+    """The table of outcomes, its head first: fixed columns, further ones, and the choices as ``param.NAME``."""
+    rows: list[list[Any]] = [[*COLUMNS, *columns, *(f"param.{blank}" for blank in blanks)]]
     for outcome in outcomes:
         score, candidate = outcome.score, outcome.candidate
         rows.append(
@@ -81,4 +87,4 @@ def _table(outcomes: Sequence[Outcome], columns: Sequence[str], blanks: Sequence
                 *(candidate.get(blank) for blank in blanks),
             ]
         )
-    return csv_text(rows)
+    return rows

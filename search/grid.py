@@ -7,9 +7,8 @@ from itertools import count, product
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from results.folder import RunFolder, default_path, lock
+from search.loop.progress import Screen
 from search.options.config import Config, change, from_json, to_json
 from search.options.needs import check_effect, idle
 from search.run import going_on_with, resume, run_search, workers
@@ -29,7 +28,7 @@ def is_grid(path: Path) -> bool:
 
 
 def run_grid(
-    config: Config, spaces: Sequence[str], data: Sequence[str], seeds: Sequence[int], *, console: Console
+    config: Config, spaces: Sequence[str], data: Sequence[str], seeds: Sequence[int], *, console: Screen
 ) -> Iterator[RunFolder]:
     """Starts a run for each space, data set and seed, or goes on with it, in folders below ``--out``.
 
@@ -57,7 +56,7 @@ def run_grid(
     yield from resume_grid(home, {"storage": storage} if secret else {}, console=console)
 
 
-def resume_grid(home: Path, where: Mapping[str, Any], *, console: Console) -> Iterator[RunFolder]:
+def resume_grid(home: Path, where: Mapping[str, Any], *, console: Screen) -> Iterator[RunFolder]:
     """Goes on with the runs of a grid, and begins those that are not begun; see ``run_grid`` and ``run.resume``."""
     plan = {name: change(one, **where) for name, one in read_plan(home).items()}
     check_effect(list(plan.values()), where)

@@ -65,7 +65,7 @@ def all_outcomes(folder: RunFolder) -> Sequence[Outcome]:
 def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
     """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds."""
     from_json(folder.read_config().get("config"))  # damaged ones are named before anything is written
-    objectives = _objectives(folder)
+    objectives = objectives_of(folder)
     write_tables(folder, outcomes, list(objectives), list(objectives.values()), _part(folder, "space", "blanks"))
     write_ticket_table(folder)
     write_report(folder)
@@ -79,7 +79,7 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
     """
     from results.optuna_study import export_optuna
 
-    config, study, objectives = from_json(folder.read_config().get("config")), study_of(folder), _objectives(folder)
+    config, study, objectives = from_json(folder.read_config().get("config")), study_of(folder), objectives_of(folder)
     try:
         kinds = [json_to_distribution(json.dumps(kind)) for kind in _part(folder, "space", "distributions")]
         distributions = dict(zip(_part(folder, "space", "blanks"), kinds, strict=True))
@@ -113,7 +113,7 @@ def study_of(folder: RunFolder) -> dict[str, str]:
     return {"name": text_name(folder.path.resolve()), "run": run}
 
 
-def _objectives(folder: RunFolder) -> dict[str, int]:
+def objectives_of(folder: RunFolder) -> dict[str, int]:
     """Name and sense of what a run is for; raises RunError where its configuration does not say."""
     texts = _part(folder, "match", "objectives")
     try:

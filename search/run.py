@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from optuna.distributions import distribution_to_json
-from rich.console import Console
 
 from results.earlier import fingerprint, read_earlier, to_lines
 from results.folder import RunFolder, claimed, default_path, open_existing
 from results.given import candidates_of, read_candidates
 from results.ledger import Ledger, read
-from search.loop.progress import stages
+from search.loop.progress import Screen, stages
 from search.options.config import Config, change, from_json, matched, renamed, to_json
 from search.options.declare import flag
 from search.options.needs import check_effect, check_recordings
@@ -68,7 +67,7 @@ def prepare(config: Config) -> Job:
     return replace(job, config=change(job.config, sampler=name), sampler=why)
 
 
-def run_search(config: Config, *, console: Console) -> RunFolder:
+def run_search(config: Config, *, console: Screen) -> RunFolder:
     """Starts the search a configuration describes, or goes on with it where ``--out`` holds it already.
 
     Raises:
@@ -90,7 +89,7 @@ def run_search(config: Config, *, console: Console) -> RunFolder:
         return _run(path, job, describe(job), console)
 
 
-def resume(path: Path, where: Mapping[str, Any], *, console: Console) -> RunFolder:
+def resume(path: Path, where: Mapping[str, Any], *, console: Screen) -> RunFolder:
     """Goes on with the run in a folder; ``where`` may name new places: options of the verb ``resume``.
 
     Raises:
@@ -185,7 +184,7 @@ def machine(folder: RunFolder) -> Iterator[None]:
         raise RunError(f"{fault_line(error, fault, go_on)}; all so far is kept") from error
 
 
-def _run(path: Path, job: Job, described: Mapping[str, Any], console: Console) -> RunFolder:
+def _run(path: Path, job: Job, described: Mapping[str, Any], console: Screen) -> RunFolder:
     earlier = to_lines(job.earlier)
     target = job.config.machine.export_optuna and user_path(job.config.machine.export_optuna, "--export-optuna")
     if target:  # before anything is begun

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from spaces.candidate import Candidate, Value
-from spaces.errors import SpaceError, unknown
+from spaces.errors import SpaceError, near_names, unknown
 from spaces.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -190,16 +190,18 @@ class Space:
         """Raises SpaceError unless the candidate fills every blank with a value of its distribution."""
         for name in candidate:
             if name not in self.blanks:
-                raise SpaceError(unknown(f"blank of space {self.name!r}", name, self.blanks))
+                raise SpaceError(unknown(f"choice of space {self.name!r}", name, self.blanks))
         for name, distribution in self.blanks.items():
             if name not in candidate:
                 raise SpaceError(
-                    f"candidate leaves blank {name!r} of space {self.name!r} empty; {describe_domain(distribution)}"
+                    f"candidate leaves choice {name!r} of space {self.name!r} empty; {describe_domain(distribution)}"
                 )
             value = candidate[name]
             if not holds(distribution, value):
+                near = near_names(str(value), map(str, getattr(distribution, "choices", ())), {})
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
                 raise SpaceError(
-                    f"blank {name!r} of space {self.name!r} cannot be {value!r}; {describe_domain(distribution)}"
+                    f"choice {name!r} of space {self.name!r} cannot be {value!r}{hint}; {describe_domain(distribution)}"
                 )
 
 

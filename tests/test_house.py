@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "results": {"results", "spaces"},
     "search": {"search", "evaluators", "results", "spaces"},
     "launch": {"search", "spaces"},
+    "spikefront": {"spikefront", "launch", "search", "evaluators", "results", "spaces"},
 }
 FILES = [path for house in MAY_IMPORT if house != "launch" for path in (ROOT / house).rglob("*.py")] + [
     ROOT / "launch.py"

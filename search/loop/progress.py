@@ -1,7 +1,9 @@
-"""Progress on a terminal, with time left; nothing where there is none."""
+"""Progress on a terminal, with time left, and nothing where there is none; or told to a function."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +19,31 @@ from rich.progress import (
 from rich.text import Text
 
 Stage = Callable[..., Callable[[int, int], None]]
+Progressed = Callable[[str, int, int], object]
+"""Is told the title of a stage, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What stands for a terminal where a program calls: nothing is printed.
+
+    Attributes:
+        progressed: is told of progress.
+    """
+
+    progressed: Progressed = lambda title, done, total: None
+    is_terminal = False
+
+    def print(self, text: str, **style: object) -> None:
+        """A note to the user, which goes to the log ``spikefront``; its style says nothing here."""
+        logging.getLogger("spikefront").info(text)
+
+    def stage(self, title: str, unit: str, status: Callable[[], str] = str) -> Callable[[int, int], None]:
+        """As of ``stages``."""
+        return lambda done, total: self.progressed(title, done, total) and None
+
+
+Screen = Console | Listener
 
 
 class _Status(ProgressColumn):
@@ -28,11 +55,14 @@ class _Status(ProgressColumn):
 
 
 @contextmanager
-def stages(console: Console) -> Iterator[Stage]:
+def stages(console: Screen) -> Iterator[Stage]:
     """A display of stages; ``stage(title, unit)`` opens one and gives the function to tell it (done, total).
 
     ``stage(title, unit, status)`` asks the function ``status`` for further words.
     """
+    if isinstance(console, Listener):
+        yield console.stage
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from search.options.config import OPTIONS, PARTS, SWEEP_DEFAULTS, TITLES, Config, change, configure
+from search.options.config import OPTIONS, PART_OF, PARTS, SWEEP_DEFAULTS, TITLES, Config, change, configure
 from search.options.declare import Declared, declared
 from search.options.needs import check_effect
 from search.options.parser import Parser, parts
@@ -28,6 +29,9 @@ examples:
   python launch.py --table bench.csv --table-choices op1,op2 --objectives val_acc:max,params:min
                                                               search a table of trained networks, in seconds
   python launch.py sweep --space autosnn --seeds 0,1,2        train every candidate alone, several at once
+  python launch.py train --space autosnn --candidate published:AutoSNN --seeds 0,1,2
+                                                              train one given architecture
+  python launch.py predict runs/NAME#12 photo.png             the class of an image, by finalist 12 of a run
   python launch.py resume runs/NAME                           go on with a run that was stopped or killed
   python launch.py prune runs/NAME --sparsity 0.9             sparse networks (lottery tickets) of its finalists
   python launch.py report runs/NAME                           write its tables and report.html anew
@@ -45,6 +49,11 @@ ABOUT = {
     "stem's and the readout's; never norms, biases or neurons. Tickets are compared on the validation split; --final "
     "reads the test split. The same command goes on where it was cut off.",
     "resume": "Goes on with the run in the folder RUN, from its last epoch, candidate or finalist.",
+    "train": "Trains one given architecture to the end, once a seed, from new weights, and tells mean and spread over "
+    "seeds. The same command goes on where it was cut off.",
+    "predict": "Tells the class of each FILE, an image or a recording, by the trained finalist RUN#N, such as "
+    "runs/NAME#12.",
+    "score": "Tells what the trained finalist RUN#N does on data: accuracy, spikes, operations and energy.",
     "report": "Writes candidates.csv, pareto.csv and report.html of the run in the folder RUN anew.",
     "spaces": "Lists the search spaces with their sizes; with NAME, shows a space's choices and one drawn sample.",
 }
@@ -52,6 +61,11 @@ VERBS = tuple(ABOUT)
 BOUNDS = {
     "max": ("<=", "only candidates with at most X; may be repeated"),
     "min": (">=", "only candidates with at least X; repeatable"),
+}
+ASKED = {  # what options are where a finalist is asked
+    "data": "a data set of the same classes (default: the run's own)",
+    "image_fit": "how images of another size are brought to the network's: crop, pad or stretch",
+    "device": "cpu, cuda, ... (default: cpu)",
 }
 MORE = {"racing": "train every candidate to the end"}  # what a switch does in a sweep
 
@@ -72,6 +86,12 @@ def parser_of(verb: str) -> Parser:
         return parser
     if verb == "spaces":
         parser.add_argument("name", nargs="?", default=None, metavar="NAME")
+        return parser
+    if verb == "train":
+        _add_train(parser)
+        return parser
+    if verb in ("predict", "score"):
+        _add_ask(parser, verb)
         return parser
     parser.add_argument("name", metavar="RUN")
     own = {**declared(PruningOptions), **declared(TicketsOfRun)} if verb == "prune" else {}
@@ -120,9 +140,36 @@ def _add_axes(parser: Parser, title: str) -> None:
     )
 
 
-def _as_in(verb: str, one: Declared) -> Declared:
-    from dataclasses import replace
+def _add_train(parser: Parser) -> None:
+    """What is trained, how often, and all that a training depends on."""
+    title = "training"
+    what = (
+        """published:NAME, an object such as '{"slot1": "SRB_k5", ...}' of all choices, or RUN#N, a candidate of a """
+    )
+    parser.add(title, "--candidate", metavar="WHAT", help=f"{what}run, which brings its space and data with it")
+    parser.add(title, "--epochs", kind=int, dest="train_epochs", metavar="N", help="passes over the data (default: 10)")
+    parser.add(title, "--seeds", metavar="A,B,...", help="one training each (default: 0)")
+    for part in PARTS:
+        own = [one for name, one in options_of("train").items() if PART_OF[name] == part]
+        parser.add_declared(TITLES[part], own) if own else None
 
+
+def _add_ask(parser: Parser, verb: str) -> None:
+    """Which finalist is asked, and of what."""
+    parser.add_argument("name", metavar="RUN#N")
+    if verb == "predict":
+        parser.add_argument("files", nargs="+", metavar="FILE")
+    else:
+        parser.add("", "--split", metavar="NAME", help="of the data: test, validation or train (default: test)")
+    parser.add("", "--json", kind=None, action="store_true", help="write JSON")
+    own = [
+        replace(one, option=replace(one.option, about=ASKED.get(name, one.option.about), again=None))
+        for name, one in options_of(verb).items()
+    ]
+    parser.add_declared("", own, begun=True)
+
+
+def _as_in(verb: str, one: Declared) -> Declared:
     if verb == "sweep" and one.name in MORE:
         return replace(one, option=replace(one.option, about=MORE[one.name]))
     return one
@@ -145,6 +192,26 @@ def given(verb: str, parsed: Mapping[str, Any]) -> dict[str, Any]:
 def known_to(other: str) -> dict[str, str]:
     """Options of all verbs but one -> the verb that takes them, the first of several."""
     return {flag: f"launch.py {verb}" for verb in reversed(VERBS) if verb != other for flag in parser_of(verb).options}
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Numbers with commas, each once; raises OptionError for anything else."""
+    if not re.fullmatch(r"\d{1,19}(,\d{1,19})*", text, re.ASCII):
+        raise OptionError(f"--seeds {text!r}: write numbers with commas, e.g. --seeds 0,1,2")
+    return list(dict.fromkeys(int(seed) for seed in text.split(",")))
+
+
+def parse_train(args: Sequence[str]) -> tuple[str, dict[str, Any], list[int]]:
+    """The candidate, the options and the seeds that the arguments of ``train`` spell.
+
+    Raises:
+        OptionError: an unknown option, or no candidate.
+    """
+    found = given("train", parser_of("train").parse(args))
+    seeds, candidate = parse_seeds(found.pop("seeds", "0")), found.pop("candidate", None)
+    if candidate is None:
+        raise OptionError("train needs --candidate: published:NAME, an object of all choices as JSON, or RUN#N")
+    return candidate, found, seeds
 
 
 def parse_search(args: Sequence[str], tell: Tell = lambda line: None) -> Config:
@@ -172,9 +239,7 @@ def parse_sweep(args: Sequence[str], tell: Tell = lambda line: None) -> tuple[Co
     preset, file, seeds = parsed.pop("preset", None), parsed.pop("config", None), parsed.pop("seeds", None)
     said = given("sweep", parsed)
     if seeds is not None:
-        if not re.fullmatch(r"\d{1,19}(,\d{1,19})*", seeds, re.ASCII):
-            raise OptionError(f"--seeds {seeds!r}: write numbers with commas, e.g. --seeds 0,1,2")
-        said["seed"] = [int(seed) for seed in seeds.split(",")]
+        said["seed"] = parse_seeds(seeds)
     values = merged("sweep", said, preset=preset, file=file, tell=tell)
     usual: dict[str, list[Any]] = {"space": ["autosnn"], "data": ["digits"], "seed": [0]}
     spaces, data, numbers = (list(dict.fromkeys(values.pop(name, usual[name]))) for name in AXES)

@@ -14,6 +14,7 @@ from spaces.errors import OptionError, unknown
 
 OPTION = "option"
 HERE = ("search", "sweep")  # the verbs that take an option, where it does not say others
+TRAINED = (*HERE, "train")  # those that train networks of a space on data
 
 
 @dataclass(frozen=True, kw_only=True)

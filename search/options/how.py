@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from search.options.declare import check_all, option
+from search.options.declare import TRAINED, check_all, option
 from search.options.rules import parse_time_schedule
 from search.options.what import SEARCH
 
@@ -129,39 +129,50 @@ class TrainingOptions:
         "fp32",
         "of training and scoring: fp32, or bf16 (membranes stay float32), for machines that compute in it",
         choices=("fp32", "bf16"),
+        verbs=TRAINED,
     )
     batch_size: int | None = option(
         None,
         "samples a training step",
         range=(2, 10**6),
         unset="32, or fewer where an epoch would have less than 16 steps",
+        verbs=TRAINED,
     )
-    learning_rate: float = option(4e-3, "peak of the one-cycle schedule of Adam", range=(1e-12, 1e6))
+    learning_rate: float = option(4e-3, "peak of the one-cycle schedule of Adam", range=(1e-12, 1e6), verbs=TRAINED)
     loss: str = option(
         "ce",
         "ce (cross-entropy on the mean readout), tet (on the readout of every step) or mse (AutoSNN's)",
         choices=("ce", "tet", "mse"),
+        verbs=TRAINED,
     )
     class_weights: str = option(
         "none",
         "none, or balanced: every training, also of finalists and tickets, weighs a sample in the loss by the inverse "
         "of its class's size",
         choices=("none", "balanced"),
+        verbs=TRAINED,
     )
     logit_scale: float = option(
-        10.0, "factor on the readout, 0..1, in the cross-entropy; 1 switches it off", range=(1e-6, 1e6)
+        10.0,
+        "factor on the readout, 0..1, in the cross-entropy; 1 switches it off",
+        range=(1e-6, 1e6),
+        verbs=TRAINED,
     )
     kernel_init: str = option(
         "identity",
         "identity (options pass spikes on at the start, so paths agree) or uniform",
         choices=("identity", "uniform"),
+        verbs=TRAINED,
     )
-    norm_scale: float = option(2.0, "initial scale of normalisation; 1 switches it off", range=(1e-6, 1e6))
-    head_gain: float = option(1.0, "initial gain of the readout's weights", range=(1e-6, 1e6))
+    norm_scale: float = option(
+        2.0, "initial scale of normalisation; 1 switches it off", range=(1e-6, 1e6), verbs=TRAINED
+    )
+    head_gain: float = option(1.0, "initial gain of the readout's weights", range=(1e-6, 1e6), verbs=TRAINED)
     recalibration_samples: int = option(
         128,
         "training samples that what is judged gets its BN statistics from, trained or not; 0 keeps those it has",
         range=(0, 10**9),
+        verbs=TRAINED,
     )
 
     def __post_init__(self) -> None:

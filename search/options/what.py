@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from evaluators.tasks.readers.fit import FITS, parse_fit
 from evaluators.tasks.readers.framing import FRAMINGS, MAX_SCALE, parse_framing
-from search.options.declare import HERE, check_all, option
+from search.options.declare import HERE, TRAINED, check_all, option
 from search.options.rules import check_share
 from spaces import SPACES
 
 MOVED = (*HERE, "resume")
-EVERYWHERE = (*MOVED, "prune")
+EVERYWHERE = (*MOVED, "prune", "train")
 SEARCH = ("search",)
 NEURONS = "lif, if, alif, asn, glif, klif, mlf, eclif, eclif2d, ternary, burst, psn or gamma"
 
@@ -23,20 +23,27 @@ class SpaceOptions:
         f"search space: {', '.join(SPACES)}, or your own FILE.py:NAME; `launch.py spaces` tells more",
         name="space",
         unset="autosnn",
+        verbs=TRAINED,
     )
     width: int | None = option(
         None,
         "channels of the first layer, C, as `launch.py spaces NAME` says",
         range=(1, 4096),
         unset="the space's own",
+        verbs=TRAINED,
     )
     timesteps: int | None = option(
-        None, "time steps T. Cost grows in proportion", range=(1, 1024), unset="the space's own"
+        None,
+        "time steps T. Cost grows in proportion",
+        range=(1, 1024),
+        unset="the space's own",
+        verbs=TRAINED,
     )
     neuron: str | None = option(
         None,
         f"the neuron of all layers: plif (learns its time constant), {NEURONS}",
         unset="the space's own",
+        verbs=TRAINED,
     )
     fix: tuple[str, ...] = option(
         (),
@@ -48,6 +55,7 @@ class SpaceOptions:
         None,
         "search the share of pruned weights, too: a choice `sparsity` from 0 to X, as 0.95",
         range=(1e-6, 0.999999),
+        verbs=TRAINED,
     )
 
     def __post_init__(self) -> None:
@@ -97,7 +105,7 @@ class DataOptions:
         "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, nmnist (an event camera's), or the path of an .npz or "
         "of a folder of images or recordings; images are turned as their EXIF data say and drawn on white",
         name="data",
-        verbs=EVERYWHERE,
+        verbs=(*EVERYWHERE, "score"),
         again="where the run's own data file or folder is now",
         matched=False,
     )
@@ -105,43 +113,55 @@ class DataOptions:
         "data",
         "where data sets lie, or are downloaded to",
         metavar="DIR",
-        verbs=EVERYWHERE,
+        verbs=(*EVERYWHERE, "score"),
         again="where the run's public data set is now",
         matched=False,
     )
-    download: bool = option(False, "download the data set if it is not there", verbs=MOVED, matched=False)
-    verify: bool = option(True, "do not check checksums of the files", verbs=MOVED, matched=False)
-    train_samples: int | None = option(None, "train on a stratified subset of this many samples", range=(1, 10**9))
+    download: bool = option(
+        False, "download the data set if it is not there", verbs=(*MOVED, "train", "score"), matched=False
+    )
+    verify: bool = option(True, "do not check checksums of the files", verbs=(*MOVED, "train", "score"), matched=False)
+    train_samples: int | None = option(
+        None, "train on a stratified subset of this many samples", range=(1, 10**9), verbs=TRAINED
+    )
     val_samples: int | None = option(
-        None, "validate on this many samples, held out of the training split", range=(1, 10**9)
+        None,
+        "validate on this many samples, held out of the training split",
+        range=(1, 10**9),
+        verbs=TRAINED,
     )
     test_share: float | None = option(
         None,
         "of a folder without test/: draw this share of each class to test on, the same samples for every --seed; there "
         "may be no train/ either, but the class folders themselves",
         check=check_share,
+        verbs=TRAINED,
     )
     image_size: str | None = option(
         None,
         "of a folder of images: bring them to N by N pixels, or to HxW; without it all must have one size",
         metavar="N",
         check=parse_fit,
+        verbs=TRAINED,
     )
     image_fit: str = option(
         "crop",
         "with --image-size: crop (resize the shorter side, cut out the middle), pad (resize the longer side, fill up "
         "with white) or stretch",
         choices=tuple(FITS),
+        verbs=(*TRAINED, "predict"),
     )
     event_frames: str = option(
         "time",
         "recordings of events: cut into a frame a time step by time (equal slices) or count (equal numbers of events)",
         choices=FRAMINGS,
+        verbs=TRAINED,
     )
     event_scale: int = option(
         1,
         "recordings of events: sum up N by N pixels in one; frames have at most 512 pixels a side",
         range=(1, MAX_SCALE),
+        verbs=TRAINED,
     )
     sensor: str | None = option(
         None,
@@ -149,12 +169,14 @@ class DataOptions:
         metavar="HxW",
         unset="the largest coordinates of all recordings",
         check=lambda value: parse_framing(frames=1, sensor=value),
+        verbs=TRAINED,
     )
     event_columns: str | None = option(
         None,
         "recordings that are arrays [N, 4] without names: the order of their columns, such as xytp",
         metavar="xytp",
         check=lambda value: parse_framing(frames=1, columns=value),
+        verbs=TRAINED,
     )
 
     def __post_init__(self) -> None:
@@ -187,7 +209,7 @@ class GoalOptions:
         "--min accuracy=X, takes its place",
         range=(0, 1),
     )
-    energy_model: str = option("horowitz-45nm-fp32", "prices of operations")
+    energy_model: str = option("horowitz-45nm-fp32", "prices of operations", verbs=TRAINED)
 
     def __post_init__(self) -> None:
         check_all(self)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from search.options.declare import check_all, option
+from search.options.declare import TRAINED, check_all, option
 from search.options.rules import check_gpus
 from search.options.what import EVERYWHERE, MOVED
 
@@ -112,6 +112,7 @@ class MachineOptions:
         "run folder; one that holds this very search is gone on with, unless another process writes to it",
         metavar="RUN",
         matched=False,
+        verbs=TRAINED,
     )
     export_optuna: str | None = option(
         None,
@@ -123,7 +124,7 @@ class MachineOptions:
     device: str = option(
         "auto",
         "cpu, cuda, cuda:1, ... or auto",
-        verbs=EVERYWHERE,
+        verbs=(*EVERYWHERE, "predict", "score"),
         again="go on on this device: cpu, cuda, ...",
         matched=False,
     )
@@ -135,7 +136,7 @@ class MachineOptions:
         again="go on with this many CPU threads",
         matched=False,
     )
-    compile: bool = option(True, "run neurons uncompiled and all convolutions dense")
+    compile: bool = option(True, "run neurons uncompiled and all convolutions dense", verbs=TRAINED)
 
     def __post_init__(self) -> None:
         check_all(self)

@@ -169,22 +169,22 @@ Carry = Callable[[Sequence[Finalist], int], Iterator[Score]]
 """Has finalists trained to an epoch, on from their checkpoints; gives their scores, in order, as they come."""
 
 
-def carried_here(training: Training) -> Carry:
-    """Trains one after the other, in this process. What is no fault of a finalist's is raised."""
+def carried_here(training: Training, on_step: Callable[[int, int], None] = lambda done, total: None) -> Carry:
+    """Trains one after the other, in this process, and tells of steps. What is no fault of a finalist's is raised."""
 
     def carry(finalists: Sequence[Finalist], until: int) -> Iterator[Score]:
         def carried(finalist: Finalist) -> Score:
             others = [one for one in finalists if one is not finalist]
-            return fitting(lambda one: _trained(one, training, until), finalist, others, fidelity="trained")
+            return fitting(lambda one: _trained(one, training, until, on_step), finalist, others, fidelity="trained")
 
         return (carried(finalist) for finalist in finalists)
 
     return carry
 
 
-def _trained(finalist: Finalist, training: Training, until: int) -> Score:
+def _trained(finalist: Finalist, training: Training, until: int, on_step: Callable[[int, int], None]) -> Score:
     try:
-        return train(finalist, training, until=until).score
+        return train(finalist, training, until=until, on_step=on_step).score
     except Exception as error:
         if not is_candidates(error):
             raise

@@ -1,5 +1,6 @@
 """The job by a supernet: train it, search with its scores, train the finalists; each part can be resumed."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
@@ -160,10 +161,12 @@ def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage)
     forget(training.folder)
 
 
-def carried(training: Training, config: Config) -> AbstractContextManager[Carry]:
-    """What has finalists trained side by side by the workers of a Ray, or here, one after the other."""
+def carried(
+    training: Training, config: Config, on_step: Callable[[int, int], None] = lambda done, total: None
+) -> AbstractContextManager[Carry]:
+    """What has finalists trained side by side by the workers of a Ray, or here, one after the other, told of steps."""
     if config.workers.runner == "in-process":
-        return nullcontext(carried_here(training))
+        return nullcontext(carried_here(training, on_step))
     from search.runners.cluster import config_cluster
     from search.runners.tuned import tuned
 

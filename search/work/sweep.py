@@ -76,7 +76,8 @@ def prepare(config: Config) -> Job:
                     look, setting, supernet, PrefixCache(config.supernet.prefix_cache_mb), goal.quality
                 )
             training = make_training(config, setting, goal, supernet, folder, epochs=config.sweep.train_epochs)
-            with carried(training, config) as carry:
+            alone = {"on_step": stage("training", "steps")} if config.search.candidates == 1 else {}
+            with carried(training, config, **alone) as carry:
                 now = Now()
                 runner = trainer(
                     training, ledger, carry, now.stage, look, stops=config.search.racing, proxy=config.sweep.proxy

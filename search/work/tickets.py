@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 
 from evaluators.building import build_alone, set_initial
@@ -34,7 +33,7 @@ from evaluators.supernet import new_supernet
 from results.folder import RunFolder, lock, match_hash, open_existing
 from results.stored import read_twin
 from results.tickets import ticket_name
-from search.loop.progress import Stage, stages
+from search.loop.progress import Screen, Stage, stages
 from search.options.config import Config, change, from_json
 from search.options.needs import check_effect
 from search.options.pruning import PruningOptions
@@ -76,7 +75,7 @@ def prune_run(
     number: int | None,
     where: Mapping[str, Any],
     final: bool = False,
-    console: Console,
+    console: Screen,
 ) -> tuple[RunFolder, list[Path]]:
     """Makes tickets of a run's finalists, or of one, and writes its report anew; goes on where it was cut off.
 
