@@ -17,7 +17,7 @@ def main() -> int:
     import launch
 
     stdout, stderr = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Renamed(stdout), _Renamed(stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Renamed(stdout), _Renamed(stderr)
     try:
         return launch.main()
     finally:

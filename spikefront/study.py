@@ -131,7 +131,9 @@ class Study:
         return Score(state="failed", fidelity="trained", error=error)
 
     def _scored(self, figures: Mapping[str, float]) -> Score:
-        values = {name: value.item() if hasattr(value, "item") else value for name, value in figures.items()}
+        values: dict[str, Any] = {
+            name: value.item() if hasattr(value, "item") else value for name, value in figures.items()
+        }
         for name in self._goal.columns:
             if name not in values:
                 raise OptionError(f"figure {name!r} is missing: tell {', '.join(self._goal.columns)}")
