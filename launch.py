@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,10 +89,11 @@ def _dispatch(args: list[str]) -> int:
 
 
 def _search(args: list[str]) -> int:
+    began = time.monotonic()
     config = parse_search(args, _tell)
     from search.run import run_search
 
-    return _carry_out(lambda console: run_search(config, console=console))
+    return _carry_out(lambda console: run_search(config, console=console, began=began))
 
 
 def _sweep(args: list[str]) -> int:
@@ -107,6 +109,7 @@ def _sweep(args: list[str]) -> int:
 
 
 def _resume(args: list[str]) -> int:
+    began = time.monotonic()
     options = given("resume", parser_of("resume").parse(args))
     from search.grid import is_grid, resume_grid
     from search.run import resume
@@ -114,7 +117,7 @@ def _resume(args: list[str]) -> int:
     run = user_path(options.pop("name"), "run")
     if is_grid(run):
         return _carry_out_all(lambda console: resume_grid(run, options, console=console))
-    return _carry_out(lambda console: resume(run, options, console=console))
+    return _carry_out(lambda console: resume(run, options, console=console, began=began))
 
 
 def _prune(args: list[str]) -> int:

@@ -71,7 +71,7 @@ def train_supernet(
         one = replace(setting, seed=member_seed(setting.seed, number))
         kept = places[number * each : (number + 1) * each]
         trained = _train_one(one, kept, match=match, on_step=tell, workers=workers)
-        done[number] = _steps(setting)  # of one that was trained before, too
+        done[number] = steps_of(setting)  # of one that was trained before, too
         return trained
 
     several, trained = trained_at_once(setting, workers), []
@@ -99,7 +99,7 @@ def trained_at_once(setting: Setting, workers: Workers = ALONE) -> int:
     return min(setting.recipe.supernets, torch.get_num_threads()) if alone else 1
 
 
-def _steps(setting: Setting) -> int:
+def steps_of(setting: Setting) -> int:
     """Steps of one supernet's training, with those of each of several where the recipe is few-shot."""
     recipe = setting.recipe
     epochs = recipe.plan.epochs + len(recipe.families(setting.space)) * recipe.few_shot_epochs
@@ -118,7 +118,7 @@ def _train_one(
     space, recipe, plan = setting.space, setting.recipe, setting.recipe.plan
     groups = recipe.families(space)
     on = replace(plan, epochs=recipe.few_shot_epochs)  # of each of several
-    steps, total = batch_count(setting.task.train, plan.batch_size, drop_last=True), _steps(setting)
+    steps, total = batch_count(setting.task.train, plan.batch_size, drop_last=True), steps_of(setting)
 
     def train(network: nn.Module, plan: Plan, number: int | None = None) -> list[Epoch]:
         def paths(generator: torch.Generator) -> Iterator[list[Candidate]]:

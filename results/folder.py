@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "finalists"
 
     @property
+    def plan(self) -> Path:
+        """How the run's time was planned, where it was given some, and shared out."""
+        return self.path / "plan.json"
+
+    @property
     def predictor(self) -> Path:
         """How well scores could be predicted."""
         return self.path / "predictor.json"

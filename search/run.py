@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -67,13 +68,19 @@ def prepare(config: Config) -> Job:
     return replace(job, config=change(job.config, sampler=name), sampler=why)
 
 
-def run_search(config: Config, *, console: Screen) -> RunFolder:
+def run_search(config: Config, *, console: Screen, began: float | None = None) -> RunFolder:
     """Starts the search a configuration describes, or goes on with it where ``--out`` holds it already.
+
+    Args:
+        config: what is searched, and how.
+        console: for progress.
+        began: when the time began that the run is given, by ``time.monotonic``; now.
 
     Raises:
         SearchError: something the user can mend; nothing that was recorded is lost.
     """
-    job = prepare(config)
+    began = time.monotonic() if began is None else began
+    job = replace(prepare(config), began=began)
     check_recordings(config, job.provenance)
     path = (
         user_path(config.machine.out, "--out")
@@ -89,7 +96,7 @@ def run_search(config: Config, *, console: Screen) -> RunFolder:
         return _run(path, job, describe(job), console)
 
 
-def resume(path: Path, where: Mapping[str, Any], *, console: Screen) -> RunFolder:
+def resume(path: Path, where: Mapping[str, Any], *, console: Screen, began: float | None = None) -> RunFolder:
     """Goes on with the run in a folder; ``where`` may name new places: options of the verb ``resume``.
 
     Raises:
@@ -102,7 +109,8 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Screen) -> RunFolde
         raise RunError(f"run {str(folder.path)!r} has its scores from a supernet, not from a table: drop --table")
     config = change(config, out=str(folder.path), **where)
     check_effect([config], where)
-    job = prepare(config)
+    began = time.monotonic() if began is None else began
+    job = replace(prepare(config), began=began)
     way_out = "restore the file, or start a new run with --warm-start and another --out"
     first = candidates_of(stored["match"].get("tried", ()), job.space)
     job = replace(job, earlier=read(folder.warm_start, way_out=way_out)[0], first=first)

@@ -46,7 +46,7 @@ def summary(folder: RunFolder) -> str:
             f"finalist {row.get('number')!s:>4}  test {test}  val {val}  {_figure(row, 'spikes', '>9,.0f')} spikes  "
             f"{_figure(row, 'energy_nj', '>9,.1f')} nJ  {row.get('picked_as', '')}: {blanks}"
         )
-    lines += [run.shortage] if run.shortage else []
+    lines += [line for line in (run.shortage, run.time) if line]
     homes = [folder.finalist(one.number) / "tickets" / row["name"] for one in run.finalists for row in one.tickets]
     lines += ticket_lines(folder, homes)
     lines += [] if run.finalists else _front(run)

@@ -22,6 +22,10 @@ class Split:
     images: Tensor
     labels: Tensor
 
+    def first(self, count: int) -> "Split":
+        """The first samples, or all where there are no more."""
+        return Split(images=self.images[:count], labels=self.labels[:count])
+
     def __post_init__(self) -> None:
         if self.images.ndim not in (4, 5) or self.labels.shape != self.images.shape[:1]:
             raise ValueError(

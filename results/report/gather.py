@@ -14,6 +14,7 @@ from results.reasons import why_fewer
 from results.stored import read_drawing, read_metrics
 from results.table import front_numbers
 from results.tickets import read_tickets
+from results.timing import TimePlan, read_plan, told
 from spaces.candidate import BALANCED, figure_names
 from spaces.terminal import text_name
 
@@ -67,6 +68,7 @@ class Gathered:
     training: list[int]
     reference: list[float]
     predicted: Predicted | None
+    plan: TimePlan | None = None
 
     @property
     def sweep(self) -> bool:
@@ -77,7 +79,14 @@ class Gathered:
     def shortage(self) -> str:
         """Why a search that has ended gave fewer finalists than it was asked for; empty where it did not."""
         ended = self.predicted is not None and not self.training
+        if self.plan is not None and len(self.finalists) == self.plan.finalists:
+            return ""
         return why_fewer(self.outcomes, self.config, len(self.finalists)) if ended and self.front else ""
+
+    @property
+    def time(self) -> str:
+        """How the run's time was shared out; empty where it was given none."""
+        return "" if self.plan is None else told(self.plan, self.config.get("config") or {})
 
     @property
     def balance(self) -> bool:
@@ -132,6 +141,7 @@ def gather(folder: RunFolder) -> Gathered:
         training=[number for number in numbers if number not in stored],
         reference=_reference(config["match"].get("reference") or [], objectives),
         predicted=read_predicted(folder),
+        plan=read_plan(folder),
     )
 
 

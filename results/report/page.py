@@ -62,7 +62,7 @@ def render(run: Gathered) -> str:
         objectives=words.aims(run),
         start="from new weights" if match.get("finalist_weights") == "fresh" else "on from the supernet's weights",
         pool=match.get("finalist_pool"),
-        remarks=[str(one) for one in (run.config.get("task") or {}).get("remarks") or []],
+        remarks=[str(one) for one in (run.config.get("task") or {}).get("remarks") or []] + [run.time] * bool(run.time),
         constraints=[str(one) for one in match.get("constraints") or []],
         floor=words.floor(run),
         trust=words.trust(run),

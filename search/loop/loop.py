@@ -28,12 +28,14 @@ Brief = Callable[[Sequence[Outcome]], Any]
 class Budget:
     """When to stop: after ``candidates`` scores, or ``minutes`` of scoring; asked for ``batch`` at a time.
 
-    Where the goal has a ladder, ``candidates`` full evaluations may be paid for, in parts.
+    Where the goal has a ladder, ``candidates`` full evaluations may be paid for, in parts. ``stop``, called with how
+    many were scored, ends the search before the next.
     """
 
     candidates: int
     minutes: float | None = None
     batch: int = 20
+    stop: Callable[[int], bool] = lambda scored: False
 
 
 def in_process(
@@ -135,6 +137,8 @@ def search(
         for candidate in asked[len(done) :]:
             if budget.minutes is not None and seconds / 60 >= budget.minutes:
                 return f"{seconds / 60:.1f} minutes of scoring, as asked"
+            if budget.stop(len(searched)):
+                return f"{len(searched)} candidates scored, as planned"
             result = goal.judge(next(results))
             ledger.append(Outcome(number=len(ledger.outcomes), batch=batch, candidate=candidate, score=result))
             searched.append(ledger.outcomes[-1])

@@ -23,7 +23,13 @@ class SearchOptions:
         -0.08, "evolution's fitness is accuracy * (spikes / mean spikes) ** X", range=(-10, 10)
     )
     candidates: int = option(200, "stop after scoring this many", range=(1, 10**9))
-    minutes: float | None = option(None, "stop after this many minutes of scoring", range=(1e-6, 1e7))
+    minutes: float | None = option(
+        None,
+        "bound the whole run, supernet, scoring, finalists and report: it measures its pace and plans how much of each "
+        "there is time for, at most what the other options say; a sweep, or a search in a table, stops after as many "
+        "minutes of scoring",
+        range=(1e-6, 1e7),
+    )
     batch: int = option(20, "candidates a sampler is asked for at a time", range=(1, 10**6))
     warm_start: str | None = option(
         None,

@@ -41,6 +41,12 @@ def _of_training(config: "Config") -> Iterable[tuple[bool, str]]:
         sweep.train_epochs is not None and sweep.proxy != "supernet" and finalists.weights == "inherited",
         "--train-weights inherited are a supernet's: add --proxy supernet, or drop it",
     )
+    yield (
+        config.tickets.prune is not None and config.search.minutes is not None,
+        f"--minutes {config.search.minutes:g} plans no tickets: drop --prune, and run launch.py prune afterwards"
+        if config.search.minutes is not None
+        else "",
+    )
 
 
 def _of_tables(config: "Config") -> Iterable[tuple[bool, str]]:

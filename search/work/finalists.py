@@ -135,6 +135,7 @@ def train(
             setting.task,
             training.plan,
             seed=derive(setting.seed, "finalist", number),
+            timesteps=setting.space.steps(candidate) if training.plan.time_schedule else None,
             until=until,
             device=setting.device,
             checkpoint=checkpoint_of(finalist, training),

@@ -32,6 +32,7 @@ class Job:
             it finds there.
         earlier: results of another run, that a warm start begins from.
         first: candidates that are scored before the sampler is asked.
+        began: when the run did, by ``time.monotonic``; its time, where it was given some, counts from there.
         sampler: why the sampler is what it is, where it was chosen.
     """
 
@@ -44,6 +45,7 @@ class Job:
     earlier: Sequence[Outcome] = ()
     first: Sequence[Candidate] = ()
     sampler: str = ""
+    began: float = 0.0
 
 
 def search_stage(
@@ -56,10 +58,12 @@ def search_stage(
     *,
     sampler: Sampler | None = None,
     again: Callable[[Outcome], Score] | None = None,
+    stop: Callable[[int], bool] | None = None,
 ) -> str:
     """Searches, or goes on with it, and tells a stage of its progress; returns why it ended.
 
-    The sampler is the configuration's, unless another is given; ``again`` is as of ``search``. At the end it is kept
+    The sampler is the configuration's, unless another is given; ``again`` is as of ``search``; ``stop``, as of
+    ``Budget``, takes the place of the configuration's minutes. At the end it is kept
     how well a surrogate predicts what was found.
     """
     config = job.config
@@ -74,13 +78,15 @@ def search_stage(
         paid += cost(outcome.score)
         tell(int(paid), total)
 
+    limits = {"minutes": config.search.minutes} if stop is None else {"stop": stop}
+    budget = Budget(candidates=config.search.candidates, batch=config.search.batch, **limits)
     ended = search(
         job.space,
         ledger,
         sampler or lookup(SAMPLERS, "sampler", config.search.sampler),
         runner,
         goal=job.goal,
-        budget=Budget(candidates=config.search.candidates, minutes=config.search.minutes, batch=config.search.batch),
+        budget=budget,
         seed=config.search.seed,
         earlier=job.earlier,
         first=job.first,

@@ -28,6 +28,7 @@ from search.storage import place_of
 from search.work.finalists import Carry, Training, carried_here, pick, recorded, train_finalist
 from search.work.halving import forget, halve
 from search.work.job import Job, search_stage
+from search.work.planning import Clock, Scoring, clock_of, planned_finalists, planned_supernet, scored, spending
 from search.work.prepare import prepare_setting, provenance_of
 from search.work.tickets import prune_finalists
 from spaces.candidate import Candidate, Score
@@ -46,11 +47,15 @@ def prepare(config: Config) -> Job:
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
         with held(config.machine.threads):
-            match = folder.read_config()["hash"]
-            supernet = trained_supernet(folder, config, setting, match, stage)
-            _search(job, folder, setting, supernet, ledger, stage)
-            training = make_training(config, setting, goal, supernet, folder, epochs=config.finalists.epochs)
-            _finalists(training, ledger, config, stage)
+            match, clock = folder.read_config()["hash"], clock_of(folder, config, job.began)
+            with spending(clock, "supernet"):
+                own = planned_supernet(clock, config, setting)
+                supernet = trained_supernet(folder, config, own, match, stage)
+            with spending(clock, "scoring"):
+                _search(job, folder, own, supernet, ledger, stage, clock)
+            with spending(clock, "finalists"):
+                training = make_training(config, own, goal, supernet, folder, epochs=config.finalists.epochs)
+                _finalists(training, ledger, config, stage, clock)
             if config.tickets.prune is not None:
                 prune_finalists(setting, config, folder, pruning, stage)
 
@@ -111,8 +116,18 @@ def trained_supernet(folder: RunFolder, config: Config, setting: Setting, match:
     return supernet
 
 
-def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, ledger: Ledger, stage: Stage) -> None:
+def _search(
+    job: Job,
+    folder: RunFolder,
+    setting: Setting,
+    supernet: nn.Module,
+    ledger: Ledger,
+    stage: Stage,
+    clock: Clock | None = None,
+) -> None:
     config = job.config
+    timed = None if clock is None else Scoring(clock, config, ledger)
+    stop = None if timed is None else timed.stop
     brief = rivals_of(job.goal) if config.search.racing else lambda history: None
     if config.workers.runner in ("ray", "tune"):
         from search.runners.cluster import config_cluster
@@ -123,14 +138,17 @@ def _search(job: Job, folder: RunFolder, setting: Setting, supernet: nn.Module, 
         device = worker_device(config.machine.device, cluster.gpus_per_worker)
         payload = pack(config, setting, supernet, device=device, threads=cluster.threads)
         with pooled(cluster, scorer, payload, fidelity="supernet", brief=brief) as (runner, status):
-            search_stage(job, folder, ledger, stage, runner, status)
+            search_stage(job, folder, ledger, stage, runner, status, stop=stop)
+        scored(clock, ledger)
         return
     cache = PrefixCache(config.supernet.prefix_cache_mb)
 
     def score(candidate: Candidate, rivals: Rivals | None) -> Score:
         return score_from_supernet(setting, supernet, candidate, cache=cache, hopeless=rivals)
 
-    search_stage(job, folder, ledger, stage, in_process(freeing(score, cache.clear), brief))
+    status = str if timed is None else timed.status
+    search_stage(job, folder, ledger, stage, in_process(freeing(score, cache.clear), brief), status, stop=stop)
+    scored(clock, ledger)
 
 
 def worker_device(device: str, gpus: float) -> str:
@@ -144,11 +162,14 @@ def worker_device(device: str, gpus: float) -> str:
     return "cpu" if device.startswith("cuda") else device
 
 
-def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage) -> None:
+def _finalists(training: Training, ledger: Ledger, config: Config, stage: Stage, clock: Clock | None = None) -> None:
     pool = config.finalists.pool or config.finalists.count
     chosen = pick(ledger.outcomes, training.goal, pool, deep=config.finalists.pool is not None)
+    training, count = planned_finalists(clock, training, chosen, config.finalists.count)
+    if count < config.finalists.count:  # no time for all of them, let alone for a pool
+        chosen = chosen[:count]
     with carried(training, config) if config.workers.runner == "tune" else nullcontext() as carry:
-        left = halve(chosen, training, ledger, config.finalists.count, stage, carry)
+        left = halve(chosen, training, ledger, count, stage, carry)
         if carry is not None:
             tell = stage("finalists", "trained")
             waiting = [one for one in left if (known := recorded(one, ledger)) is None or is_open(known.score)]
