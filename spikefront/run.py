@@ -13,7 +13,7 @@ from results.stored import read_drawing, read_metrics
 from results.table import front_numbers, further_columns, table_rows
 from search.answers import answered, scored
 from search.candidates import place_of
-from search.grid import is_grid, resume_grid, run_grid
+from search.grid import is_grid, run_grid
 from search.options.config import change, from_json, values_of
 from search.publish import all_outcomes, objectives_of, refresh
 from search.run import resume as resume_run
@@ -88,9 +88,9 @@ def resume(path: str | Path, *, progress: Progress | None = None, **where: Any) 
     """
     home = user_path(path, "run")
     if is_grid(home):
-        for _ in resume_grid(home, places(where), console=listener(progress)):
-            pass
-        raise RunError(f"folder {str(home)!r} holds several runs, which are done: open each of them")
+        raise RunError(
+            f"folder {str(home)!r} holds several runs: call sweep or train as before to go on with all, or resume each"
+        )
     return Run(resume_run(home, places(where), console=listener(progress)).path)
 
 

@@ -87,7 +87,7 @@ def train(
     Raises:
         SearchError: something that you can mend; what was trained is kept.
     """
-    numbers = list(dict.fromkeys(seeds))
+    numbers = [typed(OPTIONS["seed"], seed) for seed in dict.fromkeys(seeds)]
     if not numbers:
         raise OptionError("seeds are empty: give at least one, e.g. seeds=(0, 1, 2)")
     if isinstance(candidate, Finalist):

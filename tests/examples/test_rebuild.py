@@ -15,7 +15,6 @@ from torch.nn import Parameter
 from evaluators.architecture import architecture
 from evaluators.checkpoint import own_tensors, save_tensors
 from evaluators.evaluation import evaluate
-from evaluators.supernet import train_supernet
 from evaluators.tasks.task import Split, batches
 from results.folder import create_or_open
 from results.ledger import Outcome
@@ -52,13 +51,12 @@ def logits(network, task, split):
 
 
 def test_a_finalist_is_rebuilt_by_pytorch_alone_and_gives_the_same_logits(setting, tmp_path):
-    supernet = train_supernet(setting)[0]
     folder = create_or_open(tmp_path / "run", config={"match": {}})
     candidate = Candidate(setting.space.published["AutoSNN"])
     outcome = Outcome(3, 0, candidate, Score(state="ok", fidelity="supernet"))
-    plan = replace(setting.recipe.plan, epochs=3)
+    plan = replace(setting.recipe.plan, epochs=5)
     about = {"goal": Goal(objectives=("accuracy",)), "folder": folder, "match": "x"}
-    training = Training(setting=setting, supernet=supernet, plan=plan, inherited=True, **about)
+    training = Training(setting=setting, supernet=None, plan=plan, inherited=False, **about)
     finish(Finalist(outcome=outcome, picked_as="knee"), training)
     home, images = folder.finalist(3), setting.task.test.images.movedim(1, -1).numpy()
     np.save(tmp_path / "images.npy", images)

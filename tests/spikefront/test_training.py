@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from functools import partial
 
 import numpy as np
 import pytest
@@ -62,6 +63,39 @@ def test_one_seed_is_one_run_with_the_same_network(two, npz, tmp_path):
     assert np.isnan(one.figures.loc["spikes", "spread"])
 
 
+def test_a_training_that_was_cut_off_goes_on_at_its_last_epoch(two, npz, tmp_path):
+    told = []
+
+    def stop(title, done, total):
+        told.append((title, done))
+        if len(told) == 12 + 3:  # in the third epoch, of 6 steps each
+            raise KeyboardInterrupt
+
+    train = partial(spikefront.train, "autosnn", CELL, npz, epochs=3, seeds=[4], out=tmp_path / "one", **SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        train(progress=stop)
+    assert list((tmp_path / "one" / "checkpoints").iterdir())
+    steps = []
+    done = train(progress=lambda title, done, total: steps.append(done) if title == "training" else None)
+    assert min(steps) > 6
+    wanted = two[0].finalists[1].metrics
+    got = done.finalists[0].metrics
+    assert {**got, "seconds": 0} == {**wanted, "seconds": 0}
+
+
+def test_several_runs_are_not_resumed_as_one(two):
+    with pytest.raises(spikefront.RunError, match="holds several runs: call sweep or train as before"):
+        spikefront.resume(two[2])
+
+
+def test_a_sweep_is_a_list_of_runs(npz, tmp_path):
+    options = {**SMALL, "runner": "in-process", "candidates": 2, "batch": 2, "finalists": 1, "train_epochs": 1}
+    runs = spikefront.sweep(data=npz, seed=[0, 1], out=tmp_path / "sweep", sampler="random", **options)
+    assert [run.options["seed"] for run in runs] == [0, 1]
+    assert all(len(run.candidates) == 2 for run in runs)
+    assert all((run.candidates.fidelity == "trained").all() for run in runs)
+
+
 def test_a_candidate_of_a_run_brings_its_space_and_data(run, tmp_path):
     best = run.finalists[0]
     done = spikefront.train("autosnn", best, epochs=1, out=tmp_path / "more", threads=1, compile=False, batch_size=16)
@@ -99,7 +133,9 @@ def test_options_that_a_training_has_not_are_refused(tmp_path):
     for options, said in (
         ({"candidates": 3}, "it is of search"),
         ({"epochs": "3"}, "give a whole number"),
-        ({"seeds": ()}, "seeds"),
+        ({"seeds": ()}, "seeds are empty"),
+        ({"seeds": ["1"]}, "seed='1' is of another type: give a whole number"),
+        ({"seeds": [-1]}, "--seed -1 is out of range"),
     ):
         with pytest.raises(spikefront.OptionError, match=said):
             spikefront.train("autosnn", CELL, out=tmp_path / "run", **options)
