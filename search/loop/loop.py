@@ -1,6 +1,6 @@
 """The loop: ask a sampler for a batch, have it scored, record every outcome in order, until the budget is spent."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,22 +117,16 @@ def search(
         asked = []
         if n := min(budget.batch, int(left / least + 1e-9)):
             known = settled(history)
-            seen = {outcome.candidate for outcome in known}
-            asked = [candidate for candidate in first if candidate not in seen][:n]
-            asked = asked or ask(space, sampler, earlier, known, n, seed=derive(seed, "sampler", batch), goal=goal)
+            options = {"seed": derive(seed, "sampler", batch), "goal": goal, "first": first}
+            asked = ask(space, sampler, earlier, known, n, **options)
         within = affordable(asked, left, rungs_passed(history), goal.ladder) if goal.ladder else asked
         if not n or (asked and not within):
             return f"{len(searched)} candidates scored, as asked" if not goal.ladder else _ladder_end(searched, paid)
         asked = sorted(within, key=space.place)
-        if [outcome.candidate for outcome in done] != asked[: len(done)]:
-            raise LedgerError(
-                f"batch {batch} of the ledger is not what this search asks for: it is of another version, or edited; "
-                "start a new run with another --out"
-            )
+        _check_asked(done, asked, batch)
         if not asked:
-            return (
-                f"all {len(searched)} candidates of the space are scored{', but for earlier ones' if earlier else ''}"
-            )
+            but = ", but for earlier ones" if earlier else ""
+            return f"all {len(searched)} candidates of the space are scored{but}"
         results = runner(asked[len(done) :], history)
         for candidate in asked[len(done) :]:
             if budget.minutes is not None and seconds / 60 >= budget.minutes:
@@ -144,11 +138,10 @@ def search(
             searched.append(ledger.outcomes[-1])
             seconds += result.seconds
             on_outcome(searched[-1])
-        for outcome, result in ((one, _tried(again, one)) for one in waiting):
-            if result is not None:
-                ledger.append(Outcome(len(ledger.outcomes), batch, outcome.candidate, goal.judge(result)))
-                searched.append(ledger.outcomes[-1])
-                tries.add(searched[-1].number)
+        for outcome, result in _retried(again, waiting):
+            ledger.append(Outcome(len(ledger.outcomes), batch, outcome.candidate, goal.judge(result)))
+            searched.append(ledger.outcomes[-1])
+            tries.add(searched[-1].number)
         batch, begun, waiting = batch + 1, 0, []
 
 
@@ -162,6 +155,22 @@ def _check(space: Space, ledger: Ledger) -> None:
                 f"ledger {str(ledger.path)!r} line {outcome.number + 1} was edited, or is of another space ({error}): "
                 "restore it, or start a new run with another --out"
             ) from error
+
+
+def _check_asked(done: Sequence[Outcome], asked: Sequence[Candidate], batch: int) -> None:
+    """Raises LedgerError unless what is done of a batch is what this search asks for first."""
+    if [outcome.candidate for outcome in done] != asked[: len(done)]:
+        raise LedgerError(
+            f"batch {batch} of the ledger is not what this search asks for: it is of another version, or edited; "
+            "start a new run with another --out"
+        )
+
+
+def _retried(again: Callable[[Outcome], Score], waiting: Iterable[Outcome]) -> Iterator[tuple[Outcome, Score]]:
+    """Those that another try gave a score, with it."""
+    for outcome in waiting:
+        if (result := _tried(again, outcome)) is not None:
+            yield outcome, result
 
 
 def _tried(again: Callable[[Outcome], Score], outcome: Outcome) -> Score | None:
@@ -190,24 +199,27 @@ def ask(
     *,
     seed: int,
     goal: Goal,
+    first: Sequence[Candidate] = (),
 ) -> list[Candidate]:
     """Up to ``n`` candidates to score next, none of them in ``history``.
 
-    After a warm start the first are those on the front of the earlier results, to be scored anew here. All else the
-    sampler says, to whom earlier results are the first batch of its history; of what has been scored both earlier and
-    here it sees the score from here. To the sampler the goal's floor of accuracy is one more bound.
+    Those of ``first`` that are not in it come before all others, in batches of their own. After a warm start the next
+    are those on the front of the earlier results, to be scored anew here. All else the sampler says, to whom earlier
+    results are the first batch of its history; of what has been scored both earlier and here it sees the score from
+    here. To the sampler the goal's floor of accuracy is one more bound.
     """
-    known = list(history)
+    known, seen = list(history), {outcome.candidate for outcome in history}
+    if given := [candidate for candidate in first if candidate not in seen][:n]:
+        return given
     if earlier:
-        anew = {outcome.candidate for outcome in history}
-        known = [outcome for outcome in earlier if outcome.candidate not in anew]
+        known = [outcome for outcome in earlier if outcome.candidate not in seen]
         known += [replace(o, number=len(earlier) + o.number, batch=o.batch + 1) for o in history]
     goal = goal.floored(outcome.score for outcome in known)
     known = [replace(outcome, score=goal.judge(outcome.score)) for outcome in known]
-    first: list[Candidate] = []
+    front: list[Candidate] = []
     if earlier and not history:
         scored = [outcome for outcome in known if outcome.score.state == "ok"]
         values = goal.values([outcome.score for outcome in scored])
         places = spread(values, goal.senses, n, log=[name in COUNT_LIKE for name in goal.objectives])
-        first = list(dict.fromkeys(scored[place].candidate for place in places))
-    return first + sampler(space, known, n - len(first), seed, goal) if len(first) < n else first
+        front = list(dict.fromkeys(scored[place].candidate for place in places))
+    return front + sampler(space, known, n - len(front), seed, goal) if len(front) < n else front

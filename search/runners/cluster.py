@@ -20,6 +20,7 @@ from typing import Any
 
 from search.options.config import Config
 from search.runners.own_ray import loopback_only, own_ray, warn_of_listening
+from search.runners.private_ray import nodes_to_come
 from spaces.credentials import HIDDEN, without_credentials
 from spaces.errors import ClusterError, one_line
 
@@ -140,7 +141,7 @@ def _begin(cluster: Cluster, own: Mapping[str, Any]) -> None:
 
 def check(cluster: Cluster) -> None:
     """Raises ClusterError unless some node can hold a worker, and nodes that are joined have our versions."""
-    check_room(cluster, [*node_resources(), *_coming()])
+    check_room(cluster, [*node_resources(), *nodes_to_come()])
     if cluster.address is not None:
         check_versions()
 
@@ -246,14 +247,6 @@ def facts_of_process() -> Callable[[], dict[str, str]]:
         return found | {"spikefront": source.hexdigest()[:12]}
 
     return facts
-
-
-def _coming() -> list[dict[str, float]]:
-    """What the nodes hold that an autoscaler may add."""
-    from ray._private.state import state  # there is no public way to ask
-
-    config = state.get_cluster_config()
-    return [dict(group.resources) for group in config.node_group_configs] if config else []
 
 
 PROBE = """

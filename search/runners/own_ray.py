@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.runners import reaper
+from search.runners.private_ray import loopback_kept
 from spaces.errors import ClusterError
 from spaces.temporary import temporary_folder
 
@@ -30,17 +31,11 @@ def own_ray() -> Iterator[Mapping[str, Any]]:
     Raises:
         ClusterError: no folder is there whose path is short enough for Ray's sockets.
     """
-    from ray._private import ray_constants  # it takes the loopback address for an outer one, unless this is switched
-
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder(_short_home()))  # Ray opens its own, within, to all
         stack.enter_context(_watched())
-        cluster = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
-        ray_constants.ENABLE_RAY_CLUSTER = False
-        try:
-            yield {"_node_ip_address": LOOPBACK, "_temp_dir": str(folder / "r"), "include_dashboard": False}
-        finally:
-            ray_constants.ENABLE_RAY_CLUSTER = cluster
+        stack.enter_context(loopback_kept())
+        yield {"_node_ip_address": LOOPBACK, "_temp_dir": str(folder / "r"), "include_dashboard": False}
 
 
 def loopback_only() -> dict[str, str]:
