@@ -67,7 +67,7 @@ def scored(
         read, _ = read_samples(samples, form, image_fit=image_fit)
         task = task_of(form, read, None if labels is None else labels_of(labels, form, len(read)))
     found_figures = figures(loaded.network, task, task.test, model, labelled=labelled, device=loaded.device)
-    return found_figures | {"timesteps": loaded.space.steps(loaded.candidate)}
+    return found_figures | {"timesteps": loaded.space.steps(loaded.candidate), "parameters": loaded.parameters}
 
 
 def _is_sample(data: str | Path) -> bool:

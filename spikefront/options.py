@@ -65,7 +65,8 @@ def typed(option: Declared, value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, list):
         value = tuple(value)
     if not option.fits(value):
-        raise OptionError(f"{option.name}={value!r} is of another type: give {KINDS[option.kind]}")
+        shown = repr(value)[:80]
+        raise OptionError(f"{option.name}={shown} is of another type: give {KINDS[option.kind]}")
     return value
 
 

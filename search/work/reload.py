@@ -20,6 +20,7 @@ from spaces.errors import DamageError, RunError
 from spaces.find import file_of, is_file, own_code
 from spaces.network import Network
 from spaces.space import Space
+from spaces.weights import count_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Reloaded:
         network: it, with its weights, in eval mode.
         form: of the samples that it was trained on.
         readout: how its readout becomes an answer.
+        parameters: learnable scalars, without those that are pruned.
         device: where it is.
     """
 
@@ -39,6 +41,7 @@ class Reloaded:
     network: Network
     form: Form
     readout: Mapping[str, Any]
+    parameters: int
     device: str
 
 
@@ -74,7 +77,15 @@ def reload(folder: RunFolder, number: int, *, device: str = "cpu") -> Reloaded:
         raise DamageError(f"file {str(home / 'weights.safetensors')!r}: {fault}", _anew(home)) from error
     where = make_device(device)
     network.to(where, memory_format=torch.channels_last).eval()
-    return Reloaded(space=space, candidate=candidate, network=network, form=form, readout=readout, device=where)
+    return Reloaded(
+        space=space,
+        candidate=candidate,
+        network=network,
+        form=form,
+        readout=readout,
+        parameters=metrics.get("parameters") or count_parameters(network),
+        device=where,
+    )
 
 
 def _form(home: Path, plan: Mapping[str, Any]) -> tuple[Form, Mapping[str, Any]]:

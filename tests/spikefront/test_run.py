@@ -174,3 +174,29 @@ def test_lost_or_foreign_weights_are_told(copied):
     (best.path / "weights.safetensors").unlink()
     with pytest.raises(spikefront.RunError, match="it is not there"):
         best.predict(np.zeros((8, 8), np.uint8))
+
+
+def test_a_pruned_finalist_has_the_parameters_that_are_left(npz, tmp_path):
+    options = {"candidates": 2, "batch": 2, "supernet_epochs": 2, "finalists": 1, "finalist_epochs": 2}
+    small = {"width": 4, "timesteps": 2, "threads": 1, "compile": False, "head_gain": 4, "floor": 0.0}
+    run = spikefront.search(data=npz, search_sparsity=0.8, out=tmp_path / "run", **options, **small)
+    (best,) = run.finalists
+    left = sum(int(weight.count_nonzero()) for weight in best.network().parameters() if weight.dim() > 1)
+    found = best.score(split="validation")
+    assert found.parameters == best.metrics["parameters"]
+    assert left < found.parameters < sum(weight.numel() for weight in best.network().parameters())
+    assert found.sops == best.metrics["sops"]
+
+
+def test_what_a_space_of_ones_own_was_is_asked_for(npz, tmp_path):
+    lines = ["from spaces.autosnn import autosnn", "def mine(*, width: int = 4, timesteps: int = 2):"]
+    (tmp_path / "own.py").write_text("\n".join([*lines, "    return autosnn(width=width, timesteps=timesteps)"]))
+    options = {"candidates": 2, "batch": 2, "supernet_epochs": 2, "finalists": 1, "finalist_epochs": 1}
+    small = {"threads": 1, "compile": False, "head_gain": 4, "floor": 0.0}
+    run = spikefront.search(space=f"{tmp_path / 'own.py'}:mine", data=npz, out=tmp_path / "run", **options, **small)
+    (best,) = run.finalists
+    assert best.score().accuracy == best.metrics["test_accuracy"]
+    with (tmp_path / "own.py").open("a") as file:
+        file.write("\n")
+    with pytest.raises(spikefront.RunError, match="has changed since run"):
+        best.network()
