@@ -35,7 +35,7 @@ def families(space: Space, blank: str) -> list[list[Value]]:
     if len(groups) < 2:
         raise OptionError(
             f"--few-shot {blank}: its options are all of one kind of operation, so there is nothing to tell apart; "
-            "give another blank, or drop it"
+            "give another choice, or drop it"
         )
     return groups
 

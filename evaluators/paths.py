@@ -127,7 +127,7 @@ def within(
         elif (missed := missed + 1) == MANY:
             raise SpaceError(
                 f"of {MANY} draws of space {space.name!r} with {blank} one of {', '.join(map(str, values))} none is a "
-                "network: give --few-shot another blank, or drop it"
+                "network: give --few-shot another choice, or drop it"
             )
 
 

@@ -102,14 +102,14 @@ def read_table(
     if missing := [name for name in blanks if name not in header]:
         also = f" (nor is {', '.join(missing[1:])})" if missing[1:] else ""
         raise OptionError(
-            f"blank {missing[0]!r} is no column of table {str(path)!r}{also}: {unknown('column', missing[0], header)}"
+            f"choice {missing[0]!r} is no column of table {str(path)!r}{also}: {unknown('column', missing[0], header)}"
         )
     wanted = list(dict.fromkeys((*objectives, *constraints, *readings)))
     for name in wanted:
         if name not in header:
             raise OptionError(f"{name!r} is no column of table {str(path)!r}: {unknown('column', name, header)}")
         if name in blanks and name in objectives:
-            raise OptionError(f"column {name!r} of table {str(path)!r} is a blank and an objective: it is one of them")
+            raise OptionError(f"column {name!r} of table {str(path)!r} is a choice and an objective: it is one of them")
         if is_taken(name) and name not in METRICS:
             raise OptionError(f"column {name!r} of table {str(path)!r} has a name of candidates.csv's: rename it")
     wanted += [name for name in METRICS if name in header and name not in wanted]
@@ -255,7 +255,7 @@ def _blank(cells: Sequence[str], name: str, path: str | Path, options: Sequence[
     """A blank's values: those of ``options`` by their text; else whole numbers, numbers or booleans if all are."""
     if "" in cells:
         raise TaskError(
-            f"row {cells.index('') + 1} of table {str(path)!r} leaves blank {name!r} empty: fill it or drop it"
+            f"row {cells.index('') + 1} of table {str(path)!r} leaves choice {name!r} empty: fill it or drop it"
         )
     read = next(read for read in (_whole, _finite, _truth, str) if all(read(cell) is not None for cell in set(cells)))
     known = {str(option): option for option in options or ()}

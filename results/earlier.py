@@ -81,8 +81,8 @@ def _check(fillings: Sequence[Mapping[str, Value]], space: Space, source: Path) 
     if faults:
         more = f"; and {len(faults) - 8} more" if len(faults) > 8 else ""
         raise SpaceError(
-            f"--warm-start {str(source)!r} is not of space {space.name!r}: blank {'; blank '.join(faults[:8])}{more}; "
-            "give results of the same space with the same options"
+            f"--warm-start {str(source)!r} is not of space {space.name!r}: choice {'; choice '.join(faults[:8])}{more}"
+            "; give results of the same space with the same options"
         )
 
 

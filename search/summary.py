@@ -141,7 +141,7 @@ def describe_space(name: str) -> str:
 
 def _described(space: Space, name: str) -> str:
     sample = space.sample_sound(numpy_generator(0, "spaces", name))
-    lines = [f"{space.name}: {space.about}", f"{_size(space)} candidates", "", "blanks:"]
+    lines = [f"{space.name}: {space.about}", f"{_size(space)} candidates", "", "choices:"]
     lines += [f"  {blank}: {_domain(distribution)}" for blank, distribution in space.blanks.items()]
     for title, filling in space.published.items():
         lines += ["", f"published cell {title}:", "  " + " ".join(f"{k}={v}" for k, v in filling.items())]

@@ -94,11 +94,11 @@ class Choice(Filled):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Runs the chosen option."""
         if self.chosen is None:
-            raise SpaceError(f"blank {self.blank!r} is empty: run the supernet with a candidate")
+            raise SpaceError(f"choice {self.blank!r} is empty: run the supernet with a candidate")
         try:
             return self.options[self.chosen](*inputs)
         except SpaceError as error:
-            raise SpaceError(f"blank {self.blank!r} = {self.chosen}: {error}") from error
+            raise SpaceError(f"choice {self.blank!r} = {self.chosen}: {error}") from error
 
 
 class Depth(Filled):
@@ -132,7 +132,7 @@ def declare(*groups: Mapping[str, BaseDistribution]) -> dict[str, BaseDistributi
     for group in groups:
         for name, distribution in group.items():
             if name in together:
-                raise SpaceError(f"blank {name!r} is declared twice: give each blank its own name")
+                raise SpaceError(f"choice {name!r} is declared twice: give each choice its own name")
             together[name] = distribution
     return together
 

@@ -49,7 +49,7 @@ class Draft:
             options = {self.fixed[blank]: options[self.fixed[blank]]}
         if set(options) != set(distribution.choices):
             raise SpaceError(
-                f"blank {blank!r} of space {self.space!r} is declared with {_list(distribution.choices)} but built "
+                f"choice {blank!r} of space {self.space!r} is declared with {_list(distribution.choices)} but built "
                 f"with {_list(options)}: declare and build the same options"
             )
         if self.candidate is not None:
@@ -80,16 +80,16 @@ class Draft:
         for blank in self.distributions:
             if blank not in self.used and not self.fixed:
                 raise SpaceError(
-                    f"blank {blank!r} is declared by space {self.space!r} but not built into its network: build it, or "
-                    "take it out of the blanks"
+                    f"choice {blank!r} is declared by space {self.space!r} but not built into its network: build it, "
+                    "or take it out of the choices"
                 )
 
     def _distribution(self, blank: str, kind: type | tuple[type, ...], what: str) -> BaseDistribution:
         if blank not in self.distributions:
-            raise SpaceError(unknown(f"blank of space {self.space!r}", blank, self.distributions))
+            raise SpaceError(unknown(f"choice of space {self.space!r}", blank, self.distributions))
         self.used.add(blank)
         if not isinstance(self.distributions[blank], kind):
-            raise SpaceError(f"blank {blank!r} of space {self.space!r} is not a {what} blank")
+            raise SpaceError(f"choice {blank!r} of space {self.space!r} is not a {what} choice")
         return self.distributions[blank]
 
 

@@ -39,14 +39,14 @@ def check_space(space: "Space") -> None:
             raise SpaceError(f"{name} is {_shown(getattr(space, name))}: give a mapping of names")
     for name, distribution in space.blanks.items():
         if not isinstance(name, str) or not name.strip():
-            raise SpaceError(f"a blank is named {_shown(name)}: give it a text as its name")
+            raise SpaceError(f"a choice is named {_shown(name)}: give it a text as its name")
         for holds, fault in _faults(distribution):
             if holds:
-                raise SpaceError(f"blank {name!r} {fault}")
+                raise SpaceError(f"choice {name!r} {fault}")
     _check_steps(space)
     for name, filling in space.published.items():
         if not isinstance(filling, Mapping):
-            raise SpaceError(f"published cell {name!r} is {_shown(filling)}: give a filling, blank -> value")
+            raise SpaceError(f"published cell {name!r} is {_shown(filling)}: give a filling, choice -> value")
         space.check(filling)
     drawn = [space.sample(numpy_generator(seed, "sound")) for seed in range(DRAWN)]
     for candidate in drawn:
@@ -88,7 +88,7 @@ def _check_steps(space: "Space") -> None:
         distribution, FloatDistribution
     ):
         raise SpaceError(
-            f"blank {TIMESTEPS!r} has {_shown(ends)} and T, the largest there is, is {space.timesteps}: give whole "
+            f"choice {TIMESTEPS!r} has {_shown(ends)} and T, the largest there is, is {space.timesteps}: give whole "
             f"numbers from 1 to {space.timesteps}"
         )
 

@@ -182,7 +182,7 @@ class Space:
     def all(self) -> Iterator[Candidate]:
         """Every candidate of a finite space, in a fixed order."""
         if math.isinf(self.size):
-            raise SpaceError(f"space {self.name!r} has continuous blanks and cannot be enumerated")
+            raise SpaceError(f"space {self.name!r} has continuous choices and cannot be enumerated")
         for values in product(*(_values(distribution) for distribution in self.blanks.values())):
             yield Candidate(dict(zip(self.blanks, values, strict=True)))
 

@@ -34,7 +34,7 @@ def with_sparsity(space: Space, most: float) -> Space:
             f"from {LEAST:g} to below 1, as 0.95"
         )
     if SPARSITY in space.blanks:
-        raise OptionError(f"space {space.name!r} has a blank {SPARSITY!r} of its own: drop --search-sparsity")
+        raise OptionError(f"space {space.name!r} has a choice {SPARSITY!r} of its own: drop --search-sparsity")
 
     def build(spec: TaskSpec, draft: "Draft") -> "Network":
         draft.number(SPARSITY)

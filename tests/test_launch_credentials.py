@@ -157,7 +157,7 @@ def test_messages_hide_them(vault, data, tmp_path):
         ["--warm-start", f"ftp://me:{SECRET}@box/run"],
         ["--export-optuna", f"postgresql://me:{SECRET}@box/db"],
         ["--space", f"https://me:{SECRET}@box/own.py:mine"],
-        ["--table", f"https://box/x.csv?sig={SECRET}", "--table-blanks", "a", "--objectives", "b:max"],
+        ["--table", f"https://box/x.csv?sig={SECRET}", "--table-choices", "a", "--objectives", "b:max"],
         ["--tabel", f"https://me:{SECRET}@box/x.csv"],
         ["--seed", f"https://me:{SECRET}@box/x.csv"],
         ["--sampler", f"https://me:{SECRET}@box/x.csv"],

@@ -35,7 +35,7 @@ def terminal(monkeypatch):
 
 def search(tmp_path, name):
     (tmp_path / "made.csv").write_text(TABLE)
-    args = ["--table", str(tmp_path / "made.csv"), "--table-blanks", "op", "--objectives", "val:max,cost:min"]
+    args = ["--table", str(tmp_path / "made.csv"), "--table-choices", "op", "--objectives", "val:max,cost:min"]
     return [
         *args,
         "--reference",

@@ -16,7 +16,7 @@ def options(tmp_path):
     path = tmp_path / "bench.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([["op", "acc", "cost"], *([f"op{k}", 50 + k, 1 + k] for k in range(9))])
-    table = ["--table", str(path), "--table-blanks", "op", "--objectives", "acc:max,cost:min", "--sampler", "random"]
+    table = ["--table", str(path), "--table-choices", "op", "--objectives", "acc:max,cost:min", "--sampler", "random"]
     return [*table, "--candidates", "6", "--out", str(tmp_path / "run")]
 
 

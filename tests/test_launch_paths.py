@@ -11,7 +11,7 @@ from spaces.errors import RunError
 
 HOME = "~nobody-by-this-name/x"
 TABLE = "op,val,cost\n" + "".join(f"{n},{n * n % 7},{n}\n" for n in range(1, 9))
-OF_A_TABLE = ["--table-blanks", "op", "--objectives", "val:max,cost:min", "--candidates", "3", "--sampler", "random"]
+OF_A_TABLE = ["--table-choices", "op", "--objectives", "val:max,cost:min", "--candidates", "3", "--sampler", "random"]
 SPACE = """
 from optuna.distributions import IntDistribution
 from spaces.space import Space

@@ -37,7 +37,7 @@ def table(tmp_path_factory):
 
 
 def options(table, out, *more):
-    args = ["--table", str(table), "--table-blanks", "op0,op1,op2,op3", "--objectives", "val_acc:max,synops:min"]
+    args = ["--table", str(table), "--table-choices", "op0,op1,op2,op3", "--objectives", "val_acc:max,synops:min"]
     return [*args, "--batch", "6", "--sampler", "nsga2", "--out", str(out), *more]
 
 

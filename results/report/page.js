@@ -45,7 +45,7 @@
     if (record.error) parts.push(make("p", record.error));
     const metrics = data.metrics.filter((name) => record[name] !== null);
     parts.push(pairs([...metrics.map((name) => [data.short[name], show(name, record[name])]), ...(record.seconds ? [["seconds", number(record.seconds)]] : [])]));
-    parts.push(make("h4", "Blanks"), pairs(blanksOf(record).map(([name, value]) => [name, text(short(value))])));
+    parts.push(make("h4", "Choices"), pairs(blanksOf(record).map(([name, value]) => [name, text(short(value))])));
     const key = keyOf(record);
     const others = records.filter((other) => other !== record && keyOf(other) === key);
     for (const other of others) {

@@ -200,7 +200,7 @@ def predicted(run: Gathered) -> list[str]:
     if found.why:
         return [f"Not known: of {plural(found.searched, 'candidate', 'candidates')} {found.why}."]
     said = [
-        f"A Gaussian process was fitted to the blanks and scores of {found.folds - 1} of {found.folds} parts of "
+        f"A Gaussian process was fitted to the choices and scores of {found.folds - 1} of {found.folds} parts of "
         f"{number(found.used)} candidates, and asked for those of the part that it had not seen, for each part in turn."
     ]
     if found.used < found.usable:

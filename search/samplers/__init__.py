@@ -16,7 +16,7 @@ Sampler = Callable[[Space, Sequence[Outcome], int, int, Goal], list[Candidate]]
 
 SAMPLERS = {  # name -> (where it is, what it is)
     "dual": ("search.samplers.dual:sample", "Bayesian optimisation of structure and dynamics in turn"),
-    "joint": ("search.samplers.joint:sample", "the same over all blanks at once"),
+    "joint": ("search.samplers.joint:sample", "the same over all choices at once"),
     "evolution": ("search.samplers.evolution:sample", "AutoSNN's: breeds from the ten fittest, spike-aware"),
     "local": ("search.samplers.local:sample", "Pareto local search: neighbours of the front that are not scored yet"),
     "nsga2": ("search.samplers.nsga2:sample", "NSGA-II: breeds from the front on all objectives, constraints first"),

@@ -158,11 +158,11 @@ def test_rows_that_stand_twice_must_agree(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "options", "words"),
     [
-        (ROWS, {"blanks": {"op": None, "kk": None, "x": None}}, "blank 'kk' is no column of table"),
+        (ROWS, {"blanks": {"op": None, "kk": None, "x": None}}, "choice 'kk' is no column of table"),
         (ROWS, {"blanks": {"op": None, "kk": None, "x": None}}, "(nor is x): unknown column 'kk'"),
         (ROWS, {"objectives": ("vall",)}, "did you mean 'val'?"),
         (ROWS, {"constraints": ("costs",)}, "did you mean 'cost'?"),
-        (ROWS, {"objectives": ("k",)}, "is a blank and an objective"),
+        (ROWS, {"objectives": ("k",)}, "is a choice and an objective"),
         (changed((2, "val", "high")), {}, "column 'val' holds 'high' in row 3"),
         (changed((2, "cost", "?")), {"objectives": ("val",), "constraints": ("cost",)}, "holds '?' in row 3"),
         (changed(*((i, "val", 7) for i in range(4))), {}, "objective 'val' is the same in all rows"),

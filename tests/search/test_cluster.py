@@ -109,7 +109,7 @@ def test_a_port_where_nobody_listens_is_one_line():
         (["--runner", "ray", "--gpus-per-worker", "-1"], "--gpus-per-worker -1 is out of range"),
         (["--runner", "ray", "--candidate-timeout", "nan"], "--candidate-timeout nan"),
         (["--runner", "rays"], "did you mean 'ray'?"),
-        (["--runner", "ray", "--table", "x.csv", "--table-blanks", "a"], "are looked up"),
+        (["--runner", "ray", "--table", "x.csv", "--table-choices", "a"], "are looked up"),
     ],
 )
 def test_options_that_make_no_sense_are_one_line(args, words, capsys):

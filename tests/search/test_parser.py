@@ -137,7 +137,7 @@ WORKING = (
     "--few-shot slot1 --few-shot-epochs 3",
     "--sampler evolution --spike-weight -0.1",
     "--train-workers 2 --retries 1 --storage there --cpus-per-worker 2",
-    "--table t.csv --table-blanks a --finalists 0 --runner in-process --log none --seed 3",
+    "--table t.csv --table-choices a --finalists 0 --runner in-process --log none --seed 3",
     "--timesteps 4 --time-schedule full",
     "--floor 0.3 --objectives separability,spikes",
 )
@@ -266,3 +266,8 @@ def test_a_parser_says_in_one_line_what_argparse_finds():
     assert len(str(error.value)) < 400
     with pytest.raises(OptionError, match="expected one argument; see p --help"):
         parser.parse(["--n"])
+
+
+def test_an_option_may_have_an_older_name():
+    assert parse_search(["--table", "t.csv", "--table-blanks", "a,b"]).table.choices == ("a", "b")
+    assert "--table-blanks" not in parser_of("search").format_help()

@@ -153,7 +153,7 @@ def run(tmp_path_factory):
         writer.writerow(["a", "b", "c", "val", "cost"])
         for a, b, c in product(range(3), repeat=3):
             writer.writerow([a, b, c, 50 + a + 3 * b - c / 2, a * b])
-    args = ["--table", str(folder / "made.csv"), "--table-blanks", "a,b,c", "--objectives", "val:max,cost:min"]
+    args = ["--table", str(folder / "made.csv"), "--table-choices", "a,b,c", "--objectives", "val:max,cost:min"]
     assert launch.main([*args, "--sampler", "random", "--candidates", "24", "--out", str(folder / "run")]) == 0
     return folder / "run"
 

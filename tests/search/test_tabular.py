@@ -53,7 +53,7 @@ def table(tmp_path_factory):
 
 
 def options(table, *more):
-    asked = ["--table", str(table), "--table-blanks", "a,b,kernel", *GOAL, "--sampler", "evolution"]
+    asked = ["--table", str(table), "--table-choices", "a,b,kernel", *GOAL, "--sampler", "evolution"]
     return [*asked, "--batch", "4", "--candidates", "22", *more]
 
 
@@ -235,7 +235,7 @@ def test_a_table_that_moved_is_taken_and_one_that_changed_is_not(whole, table, t
     changed = write(tmp_path / "changed.csv", [row | {"note": "y"} for row in rows()])
     assert "SHA-256" in error_of(capsys, ["resume", str(out), "--table", str(changed)])
     assert "data_sha256" in error_of(capsys, [*options(changed), "--out", str(out)])
-    assert "table_choices" in error_of(capsys, [*options(table), "--table-blanks", "a,kernel,b", "--out", str(out)])
+    assert "table_choices" in error_of(capsys, [*options(table), "--table-choices", "a,kernel,b", "--out", str(out)])
     moved.unlink()
     assert "is not there" in error_of(capsys, ["resume", str(out), "--table", str(moved)])
     assert launch.main(["report", str(out)]) == 0  # needs no table
@@ -338,29 +338,29 @@ def test_a_space_that_knows_its_graph_scores_by_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--table-blanks", "a,b,kernel"], "COLUMN:max,COLUMN:min of its columns of numbers: val, cost"),
+        (["--table-choices", "a,b,kernel"], "COLUMN:max,COLUMN:min of its columns of numbers: val, cost"),
         (
-            ["--table-blanks", "a", *GOAL, "--sampler", "tpe", "--fidelities", "0.5:val=cost"],
+            ["--table-choices", "a", *GOAL, "--sampler", "tpe", "--fidelities", "0.5:val=cost"],
             "with --fidelities take dual, joint, auto",
         ),
-        (["--table-blanks", "a", *GOAL, "--sampler", "dual", "--fidelities", "0.5:val=hal"], "unknown column 'hal'"),
-        (["--table-blanks", "a", "--objectives", "val"], "say which way is better, val:max or val:min"),
-        (["--table-blanks", "a", "--objectives", "vall:max"], "did you mean 'val'?"),
-        (["--table-blanks", "a", "--objectives", "val:up"], "unknown column 'val:up'"),
-        (["--table-blanks", "a,kernl", *GOAL], "did you mean 'kernel'?"),
-        (["--table-blanks", "a,a", *GOAL], "name each column once"),
-        (["--table-blanks", "a,b,kernel", "--objectives", "note:max"], "column 'note' holds 'x' in row 1"),
-        (["--table-blanks", "a,b,kernel", "--objectives", "same:max"], "objective 'same' is the same in all rows"),
-        (["--table-blanks", "a,b", *GOAL], "rows 1 and 2"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--max", "csot=3"], "did you mean 'cost'?"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--max", "note=3"], "column 'note' holds 'x' in row 1"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--max", "cost=3", "--min", "cost=4"], "cost>=4 and cost<=3"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--reference", "val=3"], "leaves out cost"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--reference", "val=3,cots=4"], "did you mean 'cost'?"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--space", "autosnn"], "drop it, or --space autosnn"),
-        (["--space", "autosnn", *GOAL], "blank 'slot1' is no column of table"),
+        (["--table-choices", "a", *GOAL, "--sampler", "dual", "--fidelities", "0.5:val=hal"], "unknown column 'hal'"),
+        (["--table-choices", "a", "--objectives", "val"], "say which way is better, val:max or val:min"),
+        (["--table-choices", "a", "--objectives", "vall:max"], "did you mean 'val'?"),
+        (["--table-choices", "a", "--objectives", "val:up"], "unknown column 'val:up'"),
+        (["--table-choices", "a,kernl", *GOAL], "did you mean 'kernel'?"),
+        (["--table-choices", "a,a", *GOAL], "name each column once"),
+        (["--table-choices", "a,b,kernel", "--objectives", "note:max"], "column 'note' holds 'x' in row 1"),
+        (["--table-choices", "a,b,kernel", "--objectives", "same:max"], "objective 'same' is the same in all rows"),
+        (["--table-choices", "a,b", *GOAL], "rows 1 and 2"),
+        (["--table-choices", "a,b,kernel", *GOAL, "--max", "csot=3"], "did you mean 'cost'?"),
+        (["--table-choices", "a,b,kernel", *GOAL, "--max", "note=3"], "column 'note' holds 'x' in row 1"),
+        (["--table-choices", "a,b,kernel", *GOAL, "--max", "cost=3", "--min", "cost=4"], "cost>=4 and cost<=3"),
+        (["--table-choices", "a,b,kernel", *GOAL, "--reference", "val=3"], "leaves out cost"),
+        (["--table-choices", "a,b,kernel", *GOAL, "--reference", "val=3,cots=4"], "did you mean 'cost'?"),
+        (["--table-choices", "a,b,kernel", *GOAL, "--space", "autosnn"], "drop it, or --space autosnn"),
+        (["--space", "autosnn", *GOAL], "choice 'slot1' is no column of table"),
         (["--space", "autosn", *GOAL], "did you mean 'autosnn'?"),
-        (["--table-blanks", "a,b,kernel", *GOAL, "--sampler", "rndom"], "did you mean 'random'?"),
+        (["--table-choices", "a,b,kernel", *GOAL, "--sampler", "rndom"], "did you mean 'random'?"),
         (GOAL, "say which columns are choices with --table-choices"),
         (["--space", "table", *GOAL], "say which columns are choices with --table-choices"),
     ],
@@ -372,9 +372,9 @@ def test_bad_input_is_one_line_with_the_value_and_the_way_out(args, words, table
 
 
 def test_bad_input_without_a_table(tmp_path, capsys):
-    assert "give its file with --table" in error_of(capsys, ["--table-blanks", "a"])
+    assert "give its file with --table" in error_of(capsys, ["--table-choices", "a"])
     missing = str(tmp_path / "no.csv")
-    assert "no.csv' is not there" in error_of(capsys, ["--table", missing, "--table-blanks", "a", *GOAL])
+    assert "no.csv' is not there" in error_of(capsys, ["--table", missing, "--table-choices", "a", *GOAL])
     assert "unknown objective 'val'" in error_of(capsys, ["--objectives", "val:max"])
     with pytest.raises(OptionError):
         read_table(write(tmp_path / "t.csv", rows()), blanks={"a": None}, objectives=["note"])

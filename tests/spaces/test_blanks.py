@@ -75,12 +75,12 @@ def test_numbers_scale_and_say_their_largest():
 
 def test_a_blank_is_declared_once():
     assert list(declare({"a": 1}, {"b": 2})) == ["a", "b"]
-    with pytest.raises(SpaceError, match="blank 'a' is declared twice"):
+    with pytest.raises(SpaceError, match="choice 'a' is declared twice"):
         declare({"a": 1}, {"a": 2})
 
 
 def test_shapes_that_do_not_fit_name_the_blank():
     choice = Choice("op", {"linear": Linear(3, 2), "other": nn.Identity()})
     fill(choice, {"op": "linear"})
-    with pytest.raises(SpaceError, match="blank 'op' = linear: a layer made for 3 inputs gets 5"):
+    with pytest.raises(SpaceError, match="choice 'op' = linear: a layer made for 3 inputs gets 5"):
         choice(torch.zeros(1, 5))

@@ -10,7 +10,7 @@ import pytest
 import launch
 from spaces.files import check_regular, kind_of, read_file
 
-GOAL = ["--table-blanks", "a", "--objectives", "val:max,cost:min", "--batch", "2", "--candidates", "4"]
+GOAL = ["--table-choices", "a", "--objectives", "val:max,cost:min", "--batch", "2", "--candidates", "4"]
 ROWS = "a,val,cost\n" + "".join(f"{i},{i % 7},{i % 5}\n" for i in range(20))
 
 

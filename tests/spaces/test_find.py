@@ -63,7 +63,7 @@ def test_a_space_file_may_hold_dataclasses_whose_annotations_are_texts(tmp_path)
         (
             HEAD + "from spaces.blanks import declare\ndeclare({'a': 1}, {'a': 2})",
             "mine",
-            "blank 'a' is declared twice",
+            "choice 'a' is declared twice",
         ),
     ],
 )
@@ -101,10 +101,10 @@ def test_blanks_and_network_must_agree():
     blanks = {"op": CategoricalDistribution(["a", "b"]), "level": FloatDistribution(0, 1)}
     options = {"a": nn.Identity, "b": nn.Identity}
     for ask, words in (
-        (lambda draft: draft.choice("op", options), "blank 'level' is declared by space 'any' but not built"),
+        (lambda draft: draft.choice("op", options), "choice 'level' is declared by space 'any' but not built"),
         (lambda draft: draft.choice("opp", options), "did you mean 'op'?"),
         (lambda draft: draft.choice("op", {"a": nn.Identity}), "declared with a, b but built with a"),
-        (lambda draft: draft.choice("level", options), "is not a categorical blank"),
+        (lambda draft: draft.choice("level", options), "is not a categorical choice"),
     ):
         with pytest.raises(SpaceError, match="blank") as error:
             build_with(blanks, ask).network(spec)

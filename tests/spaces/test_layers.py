@@ -97,7 +97,7 @@ def test_inheriting_crops_kernels_and_copies_statistics():
 def test_a_choice_runs_the_option_that_is_named():
     choice = Choice("blank", {"one": nn.Identity(), "two": nn.Flatten(0)})
     x = torch.ones(2, 3)
-    with pytest.raises(SpaceError, match="blank 'blank' is empty"):
+    with pytest.raises(SpaceError, match="choice 'blank' is empty"):
         choice(x)
     fill(nn.Sequential(choice), {"blank": "one"})
     assert choice(x).shape == (2, 3)

@@ -115,9 +115,9 @@ FILES = {
         for name in FUNCTIONS
         for one in RAISED
     },
-    **{f"the blank is {odd}": with_fields(f"blanks={{'kernel': {odd}}}") for odd in BLANKS},
-    **{f"a blank is named {odd}": with_fields(f"blanks={{{odd}: IntDistribution(1, 2)}}") for odd in ODD},
-    **{f"T is the blank {odd}": with_fields(f"blanks=FIELDS['blanks'] | {{'timesteps': {odd}}}") for odd in BLANKS},
+    **{f"the choice is {odd}": with_fields(f"blanks={{'kernel': {odd}}}") for odd in BLANKS},
+    **{f"a choice is named {odd}": with_fields(f"blanks={{{odd}: IntDistribution(1, 2)}}") for odd in ODD},
+    **{f"T is the choice {odd}": with_fields(f"blanks=FIELDS['blanks'] | {{'timesteps': {odd}}}") for odd in BLANKS},
     **{f"the function gives {odd}": made_by(odd) for odd in ODD},
     **{f"the function raises {one}": made_by(f"throw({one})") for one in RAISED},
     **{f"the file raises {one}": f"{GOOD}\nthrow({one})\n" for one in RAISED},
@@ -128,7 +128,7 @@ FILES = {
     "the function is a generator": swapped(("return Space", "yield Space")),
     "there are other classes": swapped(("Linear(4 * 8 * 8, 4)", "Linear(4 * 8 * 8, 8)"), ("Vote(2)", "Vote(1)")),
     "a layer does not fit": swapped(("Linear(4 * 8 * 8, 4)", "Linear(7, 4)")),
-    "a blank is not built": with_fields("blanks={**FIELDS['blanks'], 'more': IntDistribution(1, 2)}"),
+    "a choice is not built": with_fields("blanks={**FIELDS['blanks'], 'more': IntDistribution(1, 2)}"),
     "options differ": swapped(("{1: lambda: Conv(1, 4, 1), ", "{")),
     "a published cell is none": with_fields("published={'cell': {'kernel': 9}}"),
     "a usual value is none": with_fields("usual={'kernel': 9}"),

@@ -65,9 +65,9 @@ def test_a_bound_that_is_none_is_named(most):
 
 def test_a_space_with_such_a_blank_and_a_candidate_out_of_range_are_refused():
     space = with_sparsity(autosnn(width=4), 0.5)
-    with pytest.raises(OptionError, match="has a blank 'sparsity' of its own"):
+    with pytest.raises(OptionError, match="has a choice 'sparsity' of its own"):
         with_sparsity(space, 0.5)
     candidate = Candidate({**space.sample(np.random.default_rng(0)), SPARSITY: 0.6})
-    with pytest.raises(SpaceError, match="blank 'sparsity'"):
+    with pytest.raises(SpaceError, match="choice 'sparsity'"):
         space.network(SPEC, candidate)
     assert all(isinstance(kind, CategoricalDistribution) for kind in autosnn().blanks.values())
