@@ -5,9 +5,9 @@
 
 from typing import Any
 
+from evaluators.plan import Plan
 from evaluators.setting import Setting
 from evaluators.tasks.form import form_of, form_to_json
-from evaluators.training import Plan
 from spaces.candidate import Candidate
 from spaces.description import facts, layers
 from spaces.encoders import Encoder

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from evaluators.energy import EnergyModel
 from evaluators.few_shot import families
+from evaluators.plan import Plan
 from evaluators.tasks.task import Task
-from evaluators.training import Plan
 from spaces.candidate import Value
 from spaces.space import Space
 

@@ -14,10 +14,11 @@ from evaluators.checkpoint import Place
 from evaluators.ensemble import Ensemble, member_seed
 from evaluators.few_shot import FewShot
 from evaluators.paths import PATH_RULES, sound, within
+from evaluators.plan import Plan
 from evaluators.rates import measure_rates
 from evaluators.setting import Setting
 from evaluators.tasks.task import batch_count
-from evaluators.training import Epoch, Plan, fit
+from evaluators.training import Epoch, fit
 from evaluators.workers import ALONE, Workers, at_once
 from spaces.candidate import Candidate
 from spaces.seeds import derive, numpy_generator, torch_generator

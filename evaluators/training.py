@@ -11,10 +11,11 @@ from itertools import repeat
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from evaluators.checkpoint import Place, read_checkpoint, write_checkpoint
-from evaluators.precision import autocast
+from evaluators.methods.bptt import BPTT
+from evaluators.methods.method import Method, Progress
+from evaluators.plan import Plan
 from evaluators.tasks.task import Task, batch_count, batches
 from evaluators.workers import ALONE, Workers
 from spaces.candidate import Candidate
@@ -25,51 +26,6 @@ from spaces.timing import set_timesteps
 
 class TrainingError(SearchError):
     """Training diverged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How to train.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: samples a step.
-        learning_rate: peak of the one-cycle schedule, for Adam.
-        loss: ``ce`` (cross-entropy on the mean readout), ``tet`` (mean of all steps' cross-entropies: Deng et al.,
-            temporal efficient training, ICLR 2022) or ``mse`` (against one-hot, as in AutoSNN).
-        logit_scale: factor on the readout, which is in 0..1, before the cross-entropy.
-        time_schedule: (T, share of the steps) in order; what the shares leave is trained at the network's own T
-            (time-inheritance training, Deng et al.). Frames of recordings are summed up to T.
-        precision: ``fp32``, or ``bf16``: autocast, with weights and membranes in float32.
-        optimiser: ``adam`` under the one-cycle schedule, or ``sgd`` (momentum 0.9) under a cosine from the peak to 0.
-        weight_decay: factor of the weights that is added to their gradients.
-        class_weights: of the samples of each class in the loss, [classes]; empty: all count alike.
-    """
-
-    epochs: int
-    batch_size: int = 32
-    learning_rate: float = 4e-3
-    loss: str = "ce"
-    logit_scale: float = 1.0
-    time_schedule: tuple[tuple[int, float], ...] = ()
-    precision: str = "fp32"
-    optimiser: str = "adam"
-    weight_decay: float = 0.0
-    class_weights: tuple[float, ...] = ()
-
-    def timesteps(self, step: int, total: int, full: int) -> int:
-        """T at ``step`` of ``total`` for a network of ``full`` time steps; never more than that."""
-        end = 0.0
-        for timesteps, share in self.time_schedule:
-            end += share
-            if step < round(end * total):
-                return min(timesteps, full)
-        return full
-
-    def cost(self, full: int) -> float:
-        """Share of the time steps that this plan runs, of those of training at ``full`` throughout."""
-        shares = sum(share for _, share in self.time_schedule)
-        return 1 - shares + sum(min(t, full) / full * share for t, share in self.time_schedule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,26 +66,6 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
-def loss_of(readout: Tensor, labels: Tensor, plan: Plan) -> Tensor:
-    """Loss of a readout [T, B, classes] against labels [B]: the mean over samples, weighted by class if the plan is.
-
-    It is divided by the samples, not by their weights, so that parts of a batch add up to the whole.
-    """
-    if plan.loss == "tet":
-        rate, labels = readout.flatten(0, 1), labels.expand(len(readout), -1).flatten()
-    else:
-        rate = readout.mean(0)
-    reduction = "none" if plan.class_weights else "mean"
-    if plan.loss == "mse":
-        loss = F.mse_loss(rate, F.one_hot(labels, rate.shape[1]).to(rate.dtype), reduction=reduction)
-    else:
-        loss = F.cross_entropy(rate * plan.logit_scale, labels, reduction=reduction)
-    if not plan.class_weights:
-        return loss
-    each = loss.mean(1) if loss.dim() == 2 else loss
-    return (each * torch.tensor(plan.class_weights, dtype=each.dtype, device=each.device)[labels]).mean()
-
-
 def fit(
     network: nn.Module,
     task: Task,
@@ -145,6 +81,7 @@ def fit(
     on_step: Callable[[int, int], None] = lambda done, total: None,
     after_step: Callable[[int, int, torch.optim.Optimizer], None] = lambda done, total, optimiser: None,
     penalty: Callable[[], Tensor | float] = lambda: 0.0,
+    method: Method = BPTT,
     workers: Workers = ALONE,
 ) -> list[Epoch]:
     """Trains ``network`` in place.
@@ -164,6 +101,7 @@ def fit(
         after_step: may change the weights once the optimiser has, whose gradients are still there; called with (steps
             done, steps in all, optimiser).
         penalty: what the loss of a forward pass has on top of that of its readout, asked for after each.
+        method: how each step finds weights; its ``finish`` is left to the caller, who knows when the end is reached.
         workers: those who train together, each called with the same arguments; the first alone keeps the checkpoint and
             tells of steps, and any number may go on from it. No batch may have fewer samples than there are workers.
 
@@ -176,16 +114,12 @@ def fit(
     network.to(device, memory_format=torch.channels_last).train()
     workers.join(network)
     optimiser = make_optimiser(network, plan)
-    curve: list[Epoch] = []
-    last = plan.epochs if until is None else min(until, plan.epochs)
-    kept = None if checkpoint is None else read_checkpoint(checkpoint, match=match)
-    if kept is not None and len(kept.curve) <= last:
-        kept.restore(network, optimiser)
-        curve = [Epoch(**entry) for entry in kept.curve]
-    total = plan.epochs * (steps := batch_count(task.train, plan.batch_size, drop_last=True))
+    epochs = plan.epochs if method.passes else 0
+    last = epochs if until is None else min(until, epochs)
+    curve = _kept(checkpoint, match, last, network, optimiser)
+    total = epochs * (steps := batch_count(task.train, plan.batch_size, drop_last=True))
     for epoch in range(len(curve), last):
-        groups = paths(torch_generator(seed, "paths", epoch))
-        losses: list[Tensor] = []
+        groups, losses = paths(torch_generator(seed, "paths", epoch)), list[Tensor]()
         how = {"batch_size": plan.batch_size, "augment": True, "drop_last": True, "part": workers.part}
         stream = batches(task, task.train, device=device, generator=torch_generator(seed, "batches", epoch), **how)
         whole = min(plan.batch_size, len(task.train))
@@ -195,8 +129,9 @@ def fit(
             if plan.time_schedule and timesteps is not None:
                 set_timesteps(network, plan.timesteps(epoch * steps + step, total, timesteps))
             optimiser.zero_grad(set_to_none=True)
-            how_much = {"share": len(labels) / whole, "penalty": penalty}
-            losses += backpropagate(network, images, labels, next(groups), plan, **how_much)
+            here = {"candidates": next(groups), "share": len(labels) / whole, "penalty": penalty}
+            now = Progress(step=epoch * steps + step, total=total, plan=plan, **here)
+            losses += method.step(network, images, labels, now)
             workers.add_gradients(network)
             optimiser.step()
             after_step(epoch * steps + step + 1, total, optimiser)
@@ -212,35 +147,15 @@ def fit(
     return curve
 
 
-def backpropagate(
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    candidates: Sequence[Candidate | None],
-    plan: Plan,
-    *,
-    share: float = 1.0,
-    penalty: Callable[[], Tensor | float] = lambda: 0.0,
-) -> list[Tensor]:
-    """Adds to the network's gradients those of a batch, the mean over candidates; gives the loss of each.
-
-    Args:
-        network: called as ``network(images, candidate)``.
-        images: [B, C, H, W] or [B, T, C, H, W].
-        labels: [B].
-        candidates: paths, one after the other.
-        plan: the loss and the precision.
-        share: of the whole batch that is here.
-        penalty: see ``fit``.
-    """
-    losses = []
-    for candidate in candidates:
-        with autocast(plan.precision, images.device.type):
-            readout = network(images, candidate)
-        loss = (loss_of(readout.float(), labels, plan) + penalty()) * share / len(candidates)
-        loss.backward()
-        losses.append(loss.detach() * len(candidates))
-    return losses
+def _kept(
+    checkpoint: Place | None, match: str, last: int, network: nn.Module, optimiser: torch.optim.Optimizer
+) -> list[Epoch]:
+    """The epochs of a checkpoint that is not past the last one, whose weights and moments are taken; else none."""
+    kept = None if checkpoint is None else read_checkpoint(checkpoint, match=match)
+    if kept is None or len(kept.curve) > last:
+        return []
+    kept.restore(network, optimiser)
+    return [Epoch(**entry) for entry in kept.curve]
 
 
 def _epoch_of(losses: Sequence[Tensor], number: int, plan: Plan) -> Epoch:

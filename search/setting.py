@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import torch
 
 from evaluators.energy import ENERGY_MODELS
+from evaluators.plan import Plan
 from evaluators.setting import Recipe, Setting
 from evaluators.tasks.classes import balanced_weights
 from evaluators.tasks.load import load_task
 from evaluators.tasks.task import Task
-from evaluators.training import Plan
 from search.loop.goal import make_goal
 from search.options.config import Config, change
 from search.options.rules import parse_time_schedule

@@ -9,10 +9,10 @@ import torch
 from hypothesis import settings
 
 from evaluators.energy import HOROWITZ_45NM_FP32
+from evaluators.plan import Plan
 from evaluators.setting import Recipe, Setting
 from evaluators.tasks.build import build_task
 from evaluators.tasks.readers.raw import RawData
-from evaluators.training import Plan
 from spaces.autosnn import autosnn
 
 # machines are slow at times, and nothing is asserted on time; CI draws the same examples every time

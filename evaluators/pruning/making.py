@@ -14,11 +14,12 @@ from torch import nn
 
 from evaluators.checkpoint import load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.evaluation import evaluate, recalibrate
+from evaluators.plan import Plan
 from evaluators.pruning.masks import Masks, attach
 from evaluators.pruning.pattern import Pruning
 from evaluators.pruning.rules import Rule, begin_bits, holding, spike_penalty
 from evaluators.tasks.task import Task, batch_count
-from evaluators.training import Epoch, Plan, fit
+from evaluators.training import Epoch, fit
 from evaluators.workers import Workers, in_parts
 from spaces.seeds import derive
 from spaces.timing import Timed, set_timesteps

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from evaluators.methods import METHODS, USUAL
 from search.options.declare import TRAINED, check_all, option
 from search.options.rules import parse_time_schedule
 from search.options.what import SEARCH
@@ -131,6 +132,12 @@ class SupernetOptions:
 class TrainingOptions:
     """Of every training: the supernet's, its finalists', a sweep's. None of the batch size: by how many samples."""
 
+    method: str = option(
+        USUAL,
+        "how finalists, or a sweep's candidates, find their weights: bptt (backpropagation through time), or readout "
+        "(the last layer alone, by least squares on layers as they are, without passes); a supernet is trained by bptt",
+        choices=tuple(METHODS),
+    )
     precision: str = option(
         "fp32",
         "of training and scoring: fp32, or bf16 (membranes stay float32), for machines that compute in it",

@@ -42,6 +42,10 @@ def _of_training(config: "Config") -> Iterable[tuple[bool, str]]:
         "--train-weights inherited are a supernet's: add --proxy supernet, or drop it",
     )
     yield (
+        config.training.method == "readout" and config.space.search_sparsity is not None,
+        "--method readout trains no layers, so it prunes none: drop --search-sparsity",
+    )
+    yield (
         config.tickets.prune is not None and config.search.minutes is not None,
         f"--minutes {config.search.minutes:g} plans no tickets: drop --prune, and run launch.py prune afterwards"
         if config.search.minutes is not None

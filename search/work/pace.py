@@ -10,10 +10,11 @@ from torch import nn
 
 from evaluators.building import build_alone
 from evaluators.evaluation import evaluate
+from evaluators.plan import Plan
 from evaluators.setting import Setting
 from evaluators.supernet import steps_of, train_supernet
 from evaluators.tasks.task import batch_count
-from evaluators.training import Plan, fit
+from evaluators.training import fit
 from spaces.candidate import Candidate
 from spaces.weights import inherit
 

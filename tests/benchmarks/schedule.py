@@ -14,7 +14,7 @@ import numpy as np
 from options import parse  # makes the project importable, too
 from supernet import measure
 
-from evaluators.training import Plan
+from evaluators.plan import Plan
 from search.options.config import change
 from search.options.rules import parse_time_schedule
 

@@ -9,7 +9,7 @@ from torch import nn
 from evaluators import evaluation as evaluation_module
 from evaluators.checkpoint import own_tensors, read_checkpoint
 from evaluators.evaluation import calibration_batches, evaluate, recalibrate, renewing_statistics
-from evaluators.training import Plan
+from evaluators.plan import Plan
 from results.folder import create_or_open
 from results.ledger import Outcome
 from search.loop.goal import Goal

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from evaluators import training as training_module
 from evaluators.checkpoint import own_tensors, read_checkpoint
+from evaluators.methods import bptt
+from evaluators.plan import Plan, loss_of
 from evaluators.supernet import checkpoints, train_supernet
-from evaluators.training import Plan, TrainingError, fit, loss_of, one_cycle, rate_at
+from evaluators.training import TrainingError, fit, one_cycle, rate_at
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.errors import DamageWarning
@@ -120,7 +121,7 @@ def test_nothing_is_seeded_or_drawn_globally(setting):
 
 
 def test_divergence_is_named(setting, monkeypatch):
-    monkeypatch.setattr(training_module, "loss_of", lambda readout, labels, plan: readout.sum() * float("nan"))
+    monkeypatch.setattr(bptt, "loss_of", lambda readout, labels, plan: readout.sum() * float("nan"))
     with pytest.raises(TrainingError, match=r"loss nan in epoch 1 of 2 .* lower it with --learning-rate"):
         train_supernet(setting)
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from evaluators.plan import Plan
 from evaluators.tasks.task import Split, Task
-from evaluators.training import Plan, fit
+from evaluators.training import fit
 from evaluators.workers import Workers, in_parts
 from spaces.batch_norm import batch_norm
 from spaces.layers import Norm

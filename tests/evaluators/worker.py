@@ -16,11 +16,11 @@ from torch import distributed as dist
 
 from evaluators import training
 from evaluators.energy import HOROWITZ_45NM_FP32
+from evaluators.plan import Plan
 from evaluators.setting import Recipe, Setting
 from evaluators.supernet import train_supernet
 from evaluators.tasks.build import build_task
 from evaluators.tasks.readers.raw import RawData
-from evaluators.training import Plan
 from evaluators.workers import in_parts
 from spaces.autosnn import autosnn
 from spaces.residual import residual

@@ -8,10 +8,10 @@ import pytest
 from evaluators.energy import HOROWITZ_45NM_FP32
 from evaluators.evaluation import evaluate
 from evaluators.inherited import score_from_supernet
+from evaluators.plan import Plan
 from evaluators.scores import score_of
 from evaluators.setting import Recipe, Setting
 from evaluators.supernet import train_supernet
-from evaluators.training import Plan
 from results.bounds import Constraint
 from results.folder import RunFolder
 from results.ledger import Ledger

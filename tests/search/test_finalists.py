@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from evaluators.evaluation import evaluate
 from evaluators.inherited import score_from_supernet
+from evaluators.plan import Plan
 from evaluators.supernet import train_supernet
-from evaluators.training import Plan
 from results.folder import create_or_open
 from results.ledger import Ledger, Outcome, read
 from results.report.page import write_report

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import launch
-from evaluators.training import Plan
+from evaluators.plan import Plan
 from results.folder import RunFolder
 from results.ledger import read
 from results.timing import TimePlan, read_plan, told, write_plan

@@ -20,8 +20,9 @@ from evaluators.building import build_alone, set_initial
 from evaluators.checkpoint import load_weights, read_tensors
 from evaluators.evaluation import evaluate, recalibrate
 from evaluators.inherited import score_from_supernet
+from evaluators.plan import Plan
 from evaluators.prefix import PrefixCache
-from evaluators.training import Plan, fit
+from evaluators.training import fit
 from results.folder import RunFolder
 from results.ledger import Ledger, Outcome, read
 from results.trust import agreement, in_words

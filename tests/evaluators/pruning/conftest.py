@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from evaluators.plan import Plan
 from evaluators.pruning.making import Making
 from evaluators.pruning.pattern import Pruning
-from evaluators.training import Plan
 from spaces.autosnn import autosnn
 from spaces.candidate import Candidate
 from spaces.weights import initialise

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from evaluators.checkpoint import own_tensors
 from evaluators.evaluation import calibration_batches, evaluate, recalibrate
+from evaluators.plan import Plan
 from evaluators.pruning.making import dense, renew, rewound, train_ticket
 from evaluators.pruning.masks import attach, kept_of, masks_of, prunable, sparsity_of
 from evaluators.pruning.methods import METHODS, divergences, early_time_of, full_ladder, ladder
 from evaluators.pruning.one_shot import one_shot
 from evaluators.pruning.pattern import WEIGHT_BITS, Pruning
 from evaluators.pruning.rules import holding, layerwise, levels, quantised, random_scores, spike_penalty
-from evaluators.training import Plan, fit
+from evaluators.training import fit
 from spaces.errors import OptionError
 from spaces.neurons.neuron import Neuron
 from spaces.seeds import torch_generator

@@ -13,11 +13,11 @@ from evaluators.counting import counting
 from evaluators.energy import HOROWITZ_45NM_FP32
 from evaluators.evaluation import evaluate, recalibrate
 from evaluators.inherited import score_from_supernet
+from evaluators.plan import Plan
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Recipe, Setting
 from evaluators.supernet import train_supernet, warm_up
 from evaluators.tasks.load import load_task
-from evaluators.training import Plan
 from spaces.autosnn import autosnn
 from spaces.seeds import numpy_generator
 from spaces.weights import inherit
