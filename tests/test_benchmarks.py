@@ -51,7 +51,7 @@ OPTIONS = {
     "scoring": ["--untrained", "--", *TINY, "--candidates", "4", "--batch", "2", "DATA"],
     "search": [
         *["--samplers", "dual,random", "--seeds", "1", "--candidates", "10"],
-        *["--space", "table", "--choices", "op_e01,op_e02", "TABLE"],
+        *["--space", "table", "--blanks", "op_e01,op_e02", "TABLE"],
     ],
     "step": [
         "--contenders",
@@ -68,7 +68,7 @@ OPTIONS = {
         "--json",
         "OUT",
     ],
-    "suggest": ["--samplers", "nsga2", "--candidates", "20", "--choices", "4", "--batches", "2", "--repeats", "1"],
+    "suggest": ["--samplers", "nsga2", "--candidates", "20", "--blanks", "4", "--batches", "2", "--repeats", "1"],
     "supernet": ["--epochs", "1", "--seeds", "0", "--candidates", "2", "--train-samples", "100"],
     "tickets": [
         *["--epochs", "1", "--seeds", "0", "--imp", "0.3", "--random", "0.3", "--early", "0.3", "--out", "OUT"],

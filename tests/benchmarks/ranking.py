@@ -285,7 +285,7 @@ def main() -> None:
     here = bench()
     out = here.options.out
     out.mkdir(parents=True, exist_ok=True)
-    path, asked = out / "ranking.json", here.base.match()
+    path, asked = out / "ranking.json", matched(here.base)
     kept = json.loads(path.read_text()) if path.exists() else {"options": asked, "done": {}}
     if kept["options"] != asked:
         sys.exit(f"{path} holds another experiment: its options behind -- were different. Give another --out.")

@@ -106,7 +106,7 @@ def test_blanks_and_network_must_agree():
         (lambda draft: draft.choice("op", {"a": nn.Identity}), "declared with a, b but built with a"),
         (lambda draft: draft.choice("level", options), "is not a categorical choice"),
     ):
-        with pytest.raises(SpaceError, match="blank") as error:
+        with pytest.raises(SpaceError, match="choice") as error:
             build_with(blanks, ask).network(spec)
         assert words in str(error.value)
     build_with(blanks, lambda draft: (draft.choice("op", options), draft.number("level"))).network(spec)
