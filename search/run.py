@@ -1,5 +1,6 @@
 """A run, whatever scores its candidates: configuration in, run folder out, and on with it after any kill."""
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -17,7 +18,6 @@ from typing import Any
 
 from optuna.distributions import distribution_to_json
 
-from evaluators.methods import METHODS
 from results.earlier import fingerprint, read_earlier, to_lines
 from results.folder import RunFolder, claimed, default_path, open_existing
 from results.given import candidates_of, read_candidates
@@ -29,13 +29,13 @@ from search.options.needs import check_effect, check_recordings
 from search.options.rules import LADDER_SAMPLERS
 from search.options.sources import write_toml
 from search.publish import all_outcomes, export, publish, study_of
-from search.samplers import SAMPLERS, sampler_of
+from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
 from search.work.job import Job, check_data
 from spaces.credentials import without_credentials
 from spaces.errors import OptionError, RunError, SearchError, unknown
 from spaces.faults import fault_line, machine_fault
-from spaces.own import file_of, is_file, own_code, sha256_of
+from spaces.find import file_of, is_file, own_code
 from spaces.paths import user_path
 
 PACKAGES = ("torch", "numpy", "optuna", "spikefront")
@@ -47,8 +47,8 @@ def prepare(config: Config) -> Job:
     Raises:
         SearchError: something the user can mend.
     """
-    _check_named(config)
-    config = with_absolute_neuron(config)
+    if config.search.sampler not in (*SAMPLERS, AUTO):
+        raise OptionError(f"--sampler: {unknown('sampler', config.search.sampler, (*SAMPLERS, AUTO))}")
     for name in ("out", "warm_start", "export_optuna"):
         if path := getattr(config.search if name == "warm_start" else config.machine, name):
             user_path(path, flag(name))
@@ -66,40 +66,6 @@ def prepare(config: Config) -> Job:
         job.space, config.search.candidates, LADDER_SAMPLERS if config.table.fidelities else tuple(SAMPLERS)
     )
     return replace(job, config=change(job.config, sampler=name), sampler=why)
-
-
-def own_files(config: Config) -> dict[str, str]:
-    """What of a configuration stands in files of a person's own: kind -> ``FILE.py:NAME``."""
-    named = {
-        "space": config.space.name,
-        "neuron": config.space.neuron,
-        "sampler": config.search.sampler,
-        "method": config.training.method,
-    }
-    return {what: name for what, name in named.items() if name is not None and is_file(name)}
-
-
-def with_absolute_neuron(config: Config) -> Config:
-    """The configuration with the absolute path of a neuron of one's own, for workers build networks, too."""
-    name = config.space.neuron
-    if name is None or not is_file(name):
-        return config
-    return change(config, neuron=f"{file_of(name, 'neuron').absolute()}:{name.rpartition(':')[2]}")
-
-
-def _check_named(config: Config) -> None:
-    """Raises SearchError, before anything is begun, where the sampler, or a method of one's own, cannot be had."""
-    sampler, method = config.search.sampler, config.training.method
-    if sampler not in (*SAMPLERS, AUTO):
-        if ".py" not in sampler:
-            raise OptionError(f"--sampler: {unknown('sampler', sampler, (*SAMPLERS, AUTO))}")
-        sampler_of(sampler)
-    if method in METHODS:
-        return
-    from evaluators.methods.find import method_of  # torch, which a search in a table may do without
-
-    if not method_of(method).passes and config.space.search_sparsity is not None:
-        raise OptionError(f"--method {method} makes no passes, so it prunes nothing: drop --search-sparsity")
 
 
 def run_search(config: Config, *, console: Screen, began: float | None = None) -> RunFolder:
@@ -185,7 +151,8 @@ def describe(job: Job) -> dict[str, Any]:
     """What stands in config.json; ``match`` is what a resume must agree with."""
     config, space = job.config, job.space
     match = matched(config) | {"objectives": job.goal.spelled, "data_sha256": job.provenance["sha256"]}
-    match |= {f"{what}_sha256": sha256_of(name, what) for what, name in own_files(config).items()}
+    if is_file(config.space.name):
+        match["space_sha256"] = hashlib.sha256(file_of(config.space.name).read_bytes()).hexdigest()
     if job.earlier:
         match["warm_start_sha256"] = fingerprint(job.earlier)
     if job.first:

@@ -18,8 +18,7 @@ from results.tickets import read_tickets
 from search.loop.memory import is_open, settled
 from spaces import SPACES
 from spaces.candidate import BALANCED, Value
-from spaces.find import make_space
-from spaces.own import own_code
+from spaces.find import make_space, own_code
 from spaces.seeds import numpy_generator
 from spaces.space import Space
 from spaces.spec import TaskSpec

@@ -1,7 +1,7 @@
 """What spaces check of their options and of a task, in the same words."""
 
-from spaces.errors import SpaceError
-from spaces.neurons.find import model_of
+from spaces.errors import SpaceError, unknown
+from spaces.neurons.catalog import NEURONS
 from spaces.spec import TaskSpec
 
 
@@ -13,8 +13,9 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_neuron(name: str) -> None:
-    """Raises SpaceError for a neuron that is not among ``NEURONS``, nor a file's."""
-    model_of(name)
+    """Raises SpaceError for a neuron that is not among ``NEURONS``."""
+    if name not in NEURONS:
+        raise SpaceError(unknown("neuron", name, NEURONS))
 
 
 def check_image(spec: TaskSpec, smallest: int, *, what: str, otherwise: str = "") -> None:

@@ -7,12 +7,12 @@ from results.ledger import Outcome
 from results.table import front_numbers, further_columns, table_rows
 from search.loop.goal import Goal, parse_constraints
 from search.loop.loop import ask
-from search.samplers import SAMPLERS, sampler_of
+from search.samplers import SAMPLERS
 from search.samplers.auto import AUTO, choose
+from spaces import lookup
 from spaces.candidate import METRICS, Candidate, Score, is_taken
 from spaces.errors import OptionError, unknown
 from spaces.find import make_space
-from spaces.own import is_file
 from spaces.rules import finite
 from spaces.seeds import derive
 from spaces.space import Space
@@ -51,7 +51,7 @@ class Study:
             space: a space, or its name.
             objectives: figures that you tell, ``NAME:max`` or ``NAME:min``; accuracy, spikes and the other columns
                 of a run need no sense.
-            sampler: one of ``samplers()``, or ``FILE.py:NAME``.
+            sampler: one of ``samplers()``.
             seed: names all random choices.
             constraints: bounds on figures, as ``energy_nj<=500``.
             budget: candidates that you mean to score, by which ``auto`` chooses.
@@ -73,10 +73,9 @@ class Study:
             senses=goal.senses,
             constraints=parse_constraints(tuple(constraints), list(names)),
         )
-        if sampler not in (*SAMPLERS, AUTO) and not is_file(sampler):
+        if sampler not in (*SAMPLERS, AUTO):
             raise OptionError(unknown("sampler", sampler, (*SAMPLERS, AUTO)))
         self.sampler = choose(self.space, budget, tuple(SAMPLERS))[0] if sampler == AUTO else sampler
-        self._propose = sampler_of(self.sampler)
         self._seed = seed
         self._asked = 0
         self._waiting: dict[Candidate, int] = {}
@@ -95,9 +94,10 @@ class Study:
         """
         if n < 1:
             raise OptionError(f"n={n} is out of range: ask for 1 or more")
+        propose = lookup(SAMPLERS, "sampler", self.sampler)
         seed = derive(self._seed, "sampler", self._asked)
         wanted = n + len(self._waiting)  # some may wait to be told
-        found = ask(self.space, self._propose, (), self._outcomes, wanted, seed=seed, goal=self._goal)
+        found = ask(self.space, propose, (), self._outcomes, wanted, seed=seed, goal=self._goal)
         new = [candidate for candidate in found if candidate not in self._waiting][:n]
         self._waiting |= dict.fromkeys(new, self._asked)
         self._asked += 1

@@ -29,7 +29,7 @@ from spaces.candidate import READINGS, Candidate
 from spaces.checksums import without_checksum
 from spaces.errors import SearchError
 from spaces.find import make_space
-from spaces.neurons.catalog import NEURONS
+from spaces.neurons.neuron import NEURONS
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--width", "3", "--timesteps", "2", "--candidates", "12", "--batch", "5", "--supernet-epochs", "3"]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from evaluators.methods import USUAL
+from evaluators.methods import METHODS, USUAL
 from search.options.declare import TRAINED, check_all, option
-from search.options.rules import check_method, parse_time_schedule
+from search.options.rules import parse_time_schedule
 from search.options.what import SEARCH
 
 SWEEP = ("sweep",)
@@ -18,7 +18,7 @@ class SearchOptions:
         "auto",
         "auto (by space and budget: it says what it took), dual (Bayesian optimisation, structure and dynamics in "
         "turn), joint (the same over all choices), evolution (AutoSNN's: on accuracy and spikes; in a table by rank), "
-        "local (Pareto local search), nsga2, tpe, random, or your own FILE.py:NAME",
+        "local (Pareto local search), nsga2, tpe or random",
     )
     spike_weight: float = option(
         -0.08, "evolution's fitness is accuracy * (spikes / mean spikes) ** X", range=(-10, 10)
@@ -135,9 +135,8 @@ class TrainingOptions:
     method: str = option(
         USUAL,
         "how finalists, or a sweep's candidates, find their weights: bptt (backpropagation through time), or readout "
-        "(the last layer alone, by least squares on layers as they are, without passes), or your own FILE.py:NAME; a "
-        "supernet is trained by bptt",
-        check=check_method,
+        "(the last layer alone, by least squares on layers as they are, without passes); a supernet is trained by bptt",
+        choices=tuple(METHODS),
     )
     precision: str = option(
         "fp32",

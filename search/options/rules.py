@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from evaluators.methods import METHODS
-from spaces.errors import OptionError, unknown
+from spaces.errors import OptionError
 
 if TYPE_CHECKING:
     from search.options.config import Config
@@ -104,9 +103,3 @@ def parse_time_schedule(text: str) -> tuple[tuple[int, float], ...]:
             "than 1, e.g. 1:0.6,2:0.2: 60 % of the steps at T = 1, 20 % at 2, the rest at --timesteps"
         )
     return pairs
-
-
-def check_method(name: str) -> None:
-    """Raises OptionError for a training method that is neither ours nor in a file."""
-    if name not in METHODS and ".py" not in name:
-        raise OptionError(f"--method: {unknown('value', name, METHODS)}")

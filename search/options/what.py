@@ -11,7 +11,7 @@ from spaces import SPACES
 MOVED = (*HERE, "resume")
 EVERYWHERE = (*MOVED, "prune", "train")
 SEARCH = ("search",)
-NEURONS = "lif, if, alif, asn, glif, klif, mlf, eclif, eclif2d, ternary, burst, psn, gamma, or your own FILE.py:NAME"
+NEURONS = "lif, if, alif, asn, glif, klif, mlf, eclif, eclif2d, ternary, burst, psn or gamma"
 
 
 @dataclass(frozen=True, kw_only=True)

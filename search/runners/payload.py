@@ -25,7 +25,7 @@ from search.loop.racing import Rivals
 from search.options.config import Config, change
 from search.setting import config_space, make_setting
 from spaces.candidate import Candidate, Score
-from spaces.own import file_of, is_file
+from spaces.find import file_of, is_file
 from spaces.temporary import temporary_folder
 
 

@@ -6,7 +6,7 @@ from evaluators.setting import Setting
 from evaluators.tasks.task import Task
 from search.options.config import Config
 from spaces.errors import OptionError, SpaceError, one_line
-from spaces.own import is_file, own_code
+from spaces.find import is_file, own_code
 from spaces.sound import try_out
 from spaces.space import Space
 

@@ -17,7 +17,7 @@ from evaluators.evaluation import Evaluation, evaluate, recalibrate
 from evaluators.few_shot import supernet_of
 from evaluators.figures import layer_rows
 from evaluators.inherited import PRUNING
-from evaluators.methods.bptt import BPTT
+from evaluators.methods import METHODS, USUAL
 from evaluators.methods.method import Method
 from evaluators.plan import Plan
 from evaluators.pruning.masks import detach
@@ -32,6 +32,7 @@ from results.ledger import Ledger, Outcome
 from results.stored import read_drawing, read_metrics
 from search.loop.goal import Goal
 from search.loop.memory import fitting, is_open
+from spaces import lookup
 from spaces.candidate import ACCURACIES, COUNT_LIKE, Candidate, Score
 from spaces.checksums import write_json
 from spaces.errors import DamageError, DamageWarning
@@ -69,7 +70,7 @@ class Training:
         checkpoints: where checkpoints lie meanwhile; none: in the folder.
         match: what a checkpoint must bear to be gone on from.
         parts: of every batch, see ``in_parts``.
-        method: how weights are found.
+        method: how weights are found, a name in ``METHODS``.
     """
 
     setting: Setting
@@ -81,7 +82,7 @@ class Training:
     match: str
     checkpoints: Place | None = None
     parts: int = 1
-    method: Method = BPTT
+    method: str = USUAL
 
 
 def pick(outcomes: Sequence[Outcome], goal: Goal, k: int, *, deep: bool = False) -> list[Finalist]:
@@ -128,6 +129,7 @@ def train(
     """
     setting, start = training.setting, time.perf_counter()
     number, candidate = finalist.outcome.number, finalist.outcome.candidate
+    method: Method = lookup(METHODS, "method", training.method)
 
     def part(workers: Workers) -> tuple[nn.Module, Sequence[Epoch]]:
         network = build_alone(setting, candidate)
@@ -147,14 +149,14 @@ def train(
             match=training.match,
             on_step=on_step,
             after_step=pruned_as_asked(network, candidate),
-            method=training.method,
+            method=method,
             workers=workers,
         )
         if workers.first:  # behind the last checkpoint, so a training that goes on knows nothing of it
             samples = setting.recipe.recalibration_samples
             recalibrate(network, setting.task, samples=samples, seed=setting.seed, device=setting.device)
             if until is None or until >= training.plan.epochs:
-                training.method.finish(network, setting.task)
+                method.finish(network, setting.task)
         return network, curve
 
     network, curve = in_parts(part, training.parts)

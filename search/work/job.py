@@ -12,7 +12,8 @@ from search.loop.loop import Budget, Runner, search
 from search.loop.memory import repeats
 from search.loop.progress import Stage
 from search.options.config import Config
-from search.samplers import Sampler, sampler_of
+from search.samplers import SAMPLERS, Sampler
+from spaces import lookup
 from spaces.candidate import Candidate, Score
 from spaces.errors import RunError
 from spaces.space import Space
@@ -82,7 +83,7 @@ def search_stage(
     ended = search(
         job.space,
         ledger,
-        sampler or sampler_of(config.search.sampler),
+        sampler or lookup(SAMPLERS, "sampler", config.search.sampler),
         runner,
         goal=job.goal,
         budget=budget,

@@ -17,8 +17,8 @@ from search.options.config import from_json
 from search.setting import config_space, make_device
 from spaces.candidate import Candidate
 from spaces.errors import DamageError, RunError
+from spaces.find import file_of, is_file, own_code
 from spaces.network import Network
-from spaces.own import file_of, is_file, own_code
 from spaces.space import Space
 from spaces.weights import count_parameters
 

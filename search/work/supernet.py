@@ -10,7 +10,7 @@ from torch import nn
 
 from evaluators.checkpoint import drop, join, load_weights, own_tensors, read_tensors, save_tensors
 from evaluators.inherited import score_from_supernet
-from evaluators.methods.find import method_of
+from evaluators.methods import METHODS
 from evaluators.prefix import PrefixCache
 from evaluators.setting import Setting
 from evaluators.supernet import checkpoints, new_supernet, train_supernet, trained_at_once, warm_up
@@ -32,6 +32,7 @@ from search.work.job import Job, search_stage
 from search.work.planning import Clock, Scoring, clock_of, planned_finalists, planned_supernet, scored, spending
 from search.work.prepare import prepare_setting, provenance_of
 from search.work.tickets import prune_finalists
+from spaces import lookup
 from spaces.candidate import Candidate, Score
 
 
@@ -68,18 +69,18 @@ def make_training(
     config: Config, setting: Setting, goal: Goal, supernet: nn.Module | None, folder: RunFolder, *, epochs: int
 ) -> Training:
     """How a run trains candidates alone, at full T throughout, and where it keeps them."""
-    method = method_of(config.training.method)
+    passes = lookup(METHODS, "method", config.training.method).passes
     return Training(
         setting=setting,
         supernet=supernet,
-        plan=replace(setting.recipe.plan, epochs=epochs if method.passes else 1, time_schedule=()),
+        plan=replace(setting.recipe.plan, epochs=epochs if passes else 1, time_schedule=()),
         inherited=config.finalists.weights == "inherited",
         goal=goal,
         folder=folder,
         match=folder.read_config()["hash"],
         checkpoints=place_of(config.workers.storage, folder),
         parts=config.workers.train_parts,
-        method=method,
+        method=config.training.method,
     )
 
 

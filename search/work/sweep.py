@@ -34,7 +34,7 @@ from search.loop.loop import Runner
 from search.loop.memory import fitting
 from search.loop.progress import Stage
 from search.options.config import Config
-from search.samplers import Sampler, sampler_of
+from search.samplers import SAMPLERS, Sampler
 from search.setting import held
 from search.work.exact import exact_bounds, refused
 from search.work.finalists import Carry, Finalist, Training, checkpoint_of, finish, is_stored, pick
@@ -42,6 +42,7 @@ from search.work.halving import ranking, thin
 from search.work.job import Job, search_stage
 from search.work.prepare import prepare_setting, provenance_of
 from search.work.supernet import carried, make_training, trained_supernet
+from spaces import lookup
 from spaces.candidate import ACCURACIES, BALANCED, METRICS, Candidate, Score
 from spaces.errors import OptionError
 from spaces.space import Space
@@ -64,7 +65,7 @@ def prepare(config: Config) -> Job:
 
     def work(job: Job, folder: RunFolder, ledger: Ledger, stage: Stage) -> None:
         sampler, look = (
-            complete_only(sampler_of(config.search.sampler)),
+            complete_only(lookup(SAMPLERS, "sampler", config.search.sampler)),
             partial(score_by_proxies, setting),
         )
         supernet = None

@@ -46,7 +46,7 @@ from search.work.ticket_checks import candidate_of, is_made
 from spaces.candidate import Candidate
 from spaces.checksums import write_json
 from spaces.errors import DamageError, DamageWarning, OptionError, RunError, SearchError
-from spaces.own import own_code
+from spaces.find import own_code
 from spaces.seeds import derive, torch_generator
 from spaces.weights import inherit
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from spaces.kinds import BINARY, TERNARY, Kind
 from spaces.neurons.parameters import Parameter
-from spaces.neurons.step import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +13,7 @@ class Model:
 
     Attributes:
         about: one line for people.
-        step: a name in ``STEPS``, or a step of one's own.
+        step: a name in ``STEPS``.
         parameters: name -> parameter. A time constant ``tau`` is seen by the update as ``decay``.
         resets: those that make sense, its own first.
         decay_input: whether the input is scaled by the decay unless asked otherwise; None: there is no such choice.
@@ -24,7 +23,7 @@ class Model:
     """
 
     about: str
-    step: str | Step
+    step: str
     parameters: Mapping[str, Parameter]
     resets: tuple[str, ...] = ("hard", "soft", "none")
     decay_input: bool | None = True

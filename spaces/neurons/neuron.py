@@ -12,12 +12,12 @@ from spaces.candidate import Value
 from spaces.current import computed
 from spaces.errors import SpaceError, unknown
 from spaces.kinds import Kind as Emitted
-from spaces.neurons.find import model_of
+from spaces.neurons.catalog import NEURONS
 from spaces.neurons.one_pass import fired
 from spaces.neurons.parameters import Parameter
 from spaces.neurons.scan import scan, unrolled
 from spaces.neurons.step import Rule, State
-from spaces.neurons.steps import step_of
+from spaces.neurons.steps import STEPS
 from spaces.neurons.surrogate import SURROGATES
 
 RESETS = ("hard", "soft", "none")
@@ -34,7 +34,7 @@ class Neuron(Filled):
     blank (``Free``). A learnt one, NAME, is what was given plus what was learnt: ``w_NAME``, or ``w`` for tau's.
 
     Args:
-        kind: a name in ``NEURONS``, or ``FILE.py:NAME``.
+        kind: a name in ``NEURONS``.
         threshold: fires at ``v >= threshold``.
         tau: time constant in steps, at least 1; the decay is 1 / tau a step.
         reset: ``hard`` (to 0), ``soft`` (minus the threshold) or ``none``, or a kind's own.
@@ -64,12 +64,14 @@ class Neuron(Filled):
         **others: float | Tensor | Free,
     ) -> None:
         super().__init__()
+        if kind not in NEURONS:
+            raise SpaceError(unknown("neuron", kind, NEURONS))
         if surrogate not in SURROGATES:
             raise SpaceError(unknown("surrogate", surrogate, SURROGATES))
         self.kind = kind
         self.compiled = compiled
-        self.model = model_of(kind)
-        self.step = step_of(self.model.step)
+        self.model = NEURONS[kind]
+        self.step = STEPS[self.model.step]
         self.parts = dict(self.model.parameters)
         if "width" in self.step.parameters:
             self.parts["width"] = Parameter(default=SURROGATES[surrogate].width, range="positive")
@@ -164,9 +166,7 @@ class Neuron(Filled):
 
     def facts(self) -> dict[str, Any]:
         """See ``spaces.description``; parameters are what the update sees, or what several are learnt from."""
-        rule, step = self.rule, self.rule.step
-        update = step if isinstance(step, str) else "own"
-        found: dict[str, Any] = {"kind": "neuron", "neuron": self.kind, "update": update}
+        rule, found = self.rule, {"kind": "neuron", "neuron": self.kind, "update": self.rule.step}
         for name, part in self.parts.items():
             seen, learnt = self.parameter(name).detach(), self._parameters.get(_learnt(name))
             if seen.numel() == 1:

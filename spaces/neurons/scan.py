@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from spaces.cache import private_folders, temporary_home
 from spaces.errors import one_line
 from spaces.neurons.step import Parameters, Rule, State
-from spaces.neurons.steps import step_of
+from spaces.neurons.steps import STEPS
 from spaces.neurons.surrogate import SURROGATES, fire, heaviside
 
 SMALLEST_COMPILED = 4097  # values a step: below, a kernel is not worth its call, and Inductor specialises on the size
@@ -43,7 +43,7 @@ def unrolled(
         state: what this function returned for the steps before; of at least 32 bits a value.
         differentiable: whether spikes get their surrogate gradient, which costs as much as all else together.
     """
-    step = step_of(rule.step)
+    step = STEPS[rule.step]
     derivative = SURROGATES[rule.surrogate].derivative
 
     def fired(excess: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def unrolled(
 
 def _source(rule: Rule, differentiable: bool, x: Tensor, *parameters: Tensor) -> Tensor:
     """What kernels are made from: spikes as a function of tensors alone, parameters in the order of the step."""
-    named = dict(zip(step_of(rule.step).parameters, parameters, strict=True))
+    named = dict(zip(STEPS[rule.step].parameters, parameters, strict=True))
     return unrolled(x, named, rule, differentiable=differentiable)[0]
 
 
@@ -165,8 +165,8 @@ def scan(x: Tensor, p: Parameters, rule: Rule, *, compiled: bool = True) -> Tens
     With ``compiled`` the scan runs as one kernel; where PyTorch cannot compile (no C++ compiler, say) it runs eagerly
     and warns once. Spikes are the same to the bit either way. Steps that are not fusible always run eagerly.
     """
-    inputs = (x, *(p[name] for name in step_of(rule.step).parameters))
-    if compiled and step_of(rule.step).fusible and not _broken and x[0].numel() >= SMALLEST_COMPILED:
+    inputs = (x, *(p[name] for name in STEPS[rule.step].parameters))
+    if compiled and STEPS[rule.step].fusible and not _broken and x[0].numel() >= SMALLEST_COMPILED:
         try:
             return _Scan.apply(rule, x.contiguous(), *inputs[1:])
         except (torch._dynamo.exc.TorchDynamoException, OSError) as error:

@@ -22,7 +22,7 @@ class Rule:
     """The discrete choices of a neuron: what the compiler may specialise on.
 
     Attributes:
-        step: a name in ``STEPS``, or a step of one's own.
+        step: a name in ``STEPS``.
         reset: ``hard`` (to 0), ``soft`` (minus the threshold) or ``none``.
         decay_input: whether the input is scaled by the decay, ``v += decay (x - v)``, or not, ``v += x - decay v``.
         detach_reset: whether the gradient ignores the reset.
@@ -30,7 +30,7 @@ class Rule:
         size: how many levels, spikes a step or memory buckets, for a step that has such a number.
     """
 
-    step: "str | Step"
+    step: str
     reset: str = "hard"
     decay_input: bool = True
     detach_reset: bool = True

@@ -33,8 +33,3 @@ STEPS: dict[str, Step] = {
     ),
     "gamma": Step(update=memory.gamma, parameters=("threshold", "decay", "mix"), states=lambda size: size + 1),
 }
-
-
-def step_of(step: str | Step) -> Step:
-    """The step of a name in ``STEPS``; a step itself."""
-    return STEPS[step] if isinstance(step, str) else step

@@ -20,8 +20,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from spaces.neurons.catalog import NEURONS
-from spaces.neurons.neuron import Neuron
+from spaces.neurons.neuron import NEURONS, Neuron
 
 
 def seconds(run: Callable[[], object]) -> float:

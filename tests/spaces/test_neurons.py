@@ -26,8 +26,7 @@ from spaces.layers import Linear, Norm
 from spaces.network import Network
 from spaces.neurons import one_pass
 from spaces.neurons import scan as scan_module
-from spaces.neurons.catalog import NEURONS
-from spaces.neurons.neuron import RESETS, Neuron, stepwise
+from spaces.neurons.neuron import NEURONS, RESETS, Neuron, stepwise
 from spaces.neurons.steps import STEPS
 from spaces.neurons.surrogate import SURROGATES, fire
 from spaces.spec import TaskSpec

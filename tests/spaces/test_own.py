@@ -13,8 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 import launch
 from spaces.errors import SearchError, SpaceError, one_line, typed_line
-from spaces.find import make_space
-from spaces.own import OwnError, own_code
+from spaces.find import OwnError, make_space, own_code
 from spaces.sound import check_space, try_out
 from spaces.space import LISTED, Space, draw_blank
 from spaces.spec import TaskSpec
