@@ -164,4 +164,4 @@ def _means(said: Any, kept: Any) -> bool:  # noqa: ANN401
     if not isinstance(said, list) or not isinstance(kept, list):
         return said == kept
     pairs = zip(said, kept, strict=False)
-    return len(said) == len(kept) and all(one == f"{two}" or f"{two}".startswith(f"{one}:") for one, two in pairs)
+    return len(said) == len(kept) and all(one == two or str(two).startswith(f"{one}:") for one, two in pairs)
