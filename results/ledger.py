@@ -293,15 +293,8 @@ def _corrupt(path: Path, number: int, error: BaseException, way_out: str) -> str
     if way_out:
         return f"ledger {str(path)!r} line {number + 1}: {fault}; {way_out}"
     ledger, good, bad = (shlex.quote(str(path.with_suffix(suffix))) for suffix in (path.suffix, ".good", ".bad"))
-    if number == 0:
-        return f"ledger {str(path)!r} line 1: {fault}; no line before it is intact: restore it, or start a new run"
-    before = (
-        "the line before it is intact: keep it"
-        if number == 1
-        else f"the {number} lines before it are intact: keep them"
-    )
     return (
-        f"ledger {str(path)!r} line {number + 1}: {fault}; {before} with "
+        f"ledger {str(path)!r} line {number + 1}: {fault}; the {number} lines before it are intact: keep them with "
         f"`head -n {number} {ledger} > {good} && mv {ledger} {bad} && mv {good} {ledger}`, then resume the run"
     )
 

@@ -12,7 +12,7 @@ from evaluators.tasks.form import form_of
 from evaluators.tasks.samples import labels_of, read_samples, task_of
 from evaluators.tasks.task import Split, Task
 from results.folder import RunFolder
-from search.options.config import Config, change, config_of
+from search.options.config import Config, change, from_json
 from search.options.what import DataOptions
 from search.setting import load_config_task
 from search.work.reload import Reloaded
@@ -50,7 +50,7 @@ def scored(
     Raises:
         SearchError: the data cannot be read, or do not fit the network.
     """
-    form, config = loaded.form, config_of(folder)
+    form, config = loaded.form, from_json(folder.read_config().get("config"))
     model = model_of(config.goal.energy_model)
     if data is None or isinstance(data, Task) or (isinstance(data, str | Path) and not _is_sample(data)):
         task = data if isinstance(data, Task) else _task(loaded, config, data, where or {})

@@ -1,7 +1,6 @@
 """Candidates as people write them: a published cell, an object of choices, or a number in a run."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from spaces.paths import user_path
 from spaces.space import Space
 
 PUBLISHED = "published:"
-DIGITS = re.compile("[0-9]{1,18}")  # of a number that a run may have
 WAYS = """give published:NAME, an object such as {"slot1": "SRB_k5", ...}, or RUN#N"""
 
 
 def split_place(text: str) -> tuple[Path, int] | None:
     """The run's folder and the number that ``RUN#N`` names; None for any other text."""
     path, mark, number = text.rpartition("#")
-    return (user_path(path, "run"), int(number)) if mark and path and DIGITS.fullmatch(number) else None
+    return (user_path(path, "run"), int(number)) if mark and path and number.isascii() and number.isdecimal() else None
 
 
 def place_of(text: str) -> tuple[RunFolder, int]:

@@ -76,7 +76,7 @@ def read_plan(home: Path) -> dict[str, Config]:
         raise RunError(f"sweep {str(home / PLAN)!r} names no runs: {WAY_OUT}")
     if foreign := [name for name in stored if not is_plain(name)]:
         raise RunError(f"sweep {str(home / PLAN)!r} names run {foreign[0]!r}, which is no folder of its own: {WAY_OUT}")
-    return {name: from_json(values, home / PLAN) for name, values in stored.items()}
+    return {name: from_json(values) for name, values in stored.items()}
 
 
 def _name(space: str, data: str, seed: int, taken: Container[str]) -> str:

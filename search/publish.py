@@ -11,12 +11,11 @@ from optuna.distributions import json_to_distribution
 
 from results.folder import RunFolder, open_existing
 from results.ledger import Outcome, read
-from results.report.formats import plural
 from results.report.page import write_report
 from results.table import count_rows, write_tables
 from results.tickets import write_ticket_table
 from search.loop.goal import Goal, parse_constraints, parse_objective
-from search.options.config import config_of
+from search.options.config import from_json
 from search.samplers.constraints import misses
 from spaces.errors import OptionError, RunError
 from spaces.files import reason
@@ -54,7 +53,7 @@ def all_outcomes(folder: RunFolder) -> Sequence[Outcome]:
     outcomes, intact = read(folder.ledger)
     torn = bool(outcomes) and folder.ledger.stat().st_size > intact  # a line is just being written
     if len(outcomes) + torn < rows:
-        lost = f"has only {plural(len(outcomes), 'outcome', 'outcomes')}" if outcomes else "is gone or empty"
+        lost = f"has only {len(outcomes)} outcomes" if outcomes else "is gone or empty"
         raise RunError(
             f"ledger {str(folder.ledger)!r} {lost}, and {str(folder.candidates_csv)!r} still has {rows}, so nothing is "
             f"written: restore the ledger, or have what is lost scored anew with `launch.py resume "
@@ -65,7 +64,7 @@ def all_outcomes(folder: RunFolder) -> Sequence[Outcome]:
 
 def publish(folder: RunFolder, outcomes: Sequence[Outcome]) -> None:
     """Writes candidates.csv, pareto.csv, tickets.csv and report.html from what the run holds."""
-    config_of(folder)  # damaged ones are named before anything is written
+    from_json(folder.read_config().get("config"))  # damaged ones are named before anything is written
     objectives = objectives_of(folder)
     write_tables(folder, outcomes, list(objectives), list(objectives.values()), _part(folder, "space", "blanks"))
     write_ticket_table(folder)
@@ -80,7 +79,7 @@ def export(folder: RunFolder, outcomes: Sequence[Outcome], path: Path) -> None:
     """
     from results.optuna_study import export_optuna
 
-    config, study, objectives = config_of(folder), study_of(folder), objectives_of(folder)
+    config, study, objectives = from_json(folder.read_config().get("config")), study_of(folder), objectives_of(folder)
     try:
         kinds = [json_to_distribution(json.dumps(kind)) for kind in _part(folder, "space", "distributions")]
         distributions = dict(zip(_part(folder, "space", "blanks"), kinds, strict=True))

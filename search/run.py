@@ -23,7 +23,7 @@ from results.folder import RunFolder, claimed, default_path, open_existing
 from results.given import candidates_of, read_candidates
 from results.ledger import Ledger, read
 from search.loop.progress import Screen, stages
-from search.options.config import Config, change, config_of, matched, renamed, to_json
+from search.options.config import Config, change, from_json, matched, renamed, to_json
 from search.options.declare import flag
 from search.options.needs import check_effect, check_recordings
 from search.options.rules import LADDER_SAMPLERS
@@ -104,7 +104,7 @@ def resume(path: Path, where: Mapping[str, Any], *, console: Screen, began: floa
     """
     folder = open_existing(path)
     stored = folder.read_config()
-    config = config_of(folder)
+    config = from_json(stored.get("config"))
     if config.table.path is None and "table" in where:
         raise RunError(f"run {str(folder.path)!r} has its scores from a supernet, not from a table: drop --table")
     config = change(config, out=str(folder.path), **where)

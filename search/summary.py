@@ -11,7 +11,7 @@ from results.classes import unbeaten
 from results.folder import RunFolder
 from results.ledger import read
 from results.reasons import why_none
-from results.report.formats import THIN, figure, plural, short
+from results.report.formats import THIN, figure, short
 from results.report.gather import Gathered, gather
 from results.report.words import cards, volume
 from results.tickets import read_tickets
@@ -78,8 +78,7 @@ def ticket_lines(folder: RunFolder, homes: Sequence[Path]) -> list[str]:
         lines.append(f"finalist {number:>4}  dense{'':<23}{_ticket(found[names[0]]['dense'])}")
         for name in names:
             one, cost = found[name], found[name]["cost"]["find"]
-            took = f"{cost['sample_steps']:,} samples x T, {cost['seconds']:.0f} s"
-            took = f"found in {plural(cost['epochs'], 'epoch', 'epochs')}, {took}"
+            took = f"found in {cost['epochs']} epochs, {cost['sample_steps']:,} samples x T, {cost['seconds']:.0f} s"
             lines.append(f"  {name:<24}{100 * one['sparsity']:6.2f} % {_ticket(one)}  {took}")
     return lines
 

@@ -8,7 +8,7 @@ from results.trained import describe, sum_up, write_trained
 from search.candidates import candidate_in, parse_candidate, split_place
 from search.grid import run_grid
 from search.loop.progress import Screen
-from search.options.config import Config, change, config_of, configure, values_of
+from search.options.config import Config, change, configure, from_json, values_of
 from search.options.declare import declared
 from search.options.needs import check_effect
 from search.options.what import DataOptions, SpaceOptions
@@ -39,7 +39,7 @@ def training_config(candidate: str | Mapping[str, Any], values: Mapping[str, Any
     if place is not None:
         folder = open_existing(place[0])
         candidate = candidate_in(folder, place[1])
-        run = values_of(config_of(folder))
+        run = values_of(from_json(folder.read_config().get("config")))
         parts = [SpaceOptions] if "data" in values else [SpaceOptions, DataOptions]
         inherited = {name: run[name] for part in parts for name in declared(part) if name != "fix"}
     config = configure("sweep", **{**ALONE, **inherited, **values})

@@ -52,11 +52,7 @@ def make_space(
                 raise OptionError(f"--{key} {value}: space {name!r} has no such option; it has {_list(known)}")
         space = factory if isinstance(factory, Space) else factory(**given)
         if not isinstance(space, Space):
-            if inspect.iscoroutine(space):
-                space.close()  # or Python warns that nobody waits for it
-            raise SpaceError(
-                f"{name!r} makes something of type {type(space).__name__}, not a Space: return spaces.space.Space(...)"
-            )
+            raise SpaceError(f"{name!r} makes a {type(space).__name__}, not a Space: return spaces.space.Space(...)")
         if is_file(name):
             check_space(space)
         used = {key: given.get(key, known[key]) for key in (options or {}) if key in known}
@@ -151,9 +147,7 @@ def _from_file(name: str) -> Callable[..., Space] | Space:
         raise OptionError(f"--space {name}: {unknown(f'name in {str(path)!r}', attribute, public)}")
     found = getattr(module, attribute)
     if not callable(found) and not isinstance(found, Space):
-        raise OptionError(
-            f"{name!r} is of type {type(found).__name__}: name a function that returns a Space, or a Space"
-        )
+        raise OptionError(f"{name!r} is a {type(found).__name__}: name a function that returns a Space, or a Space")
     return found
 
 

@@ -14,7 +14,7 @@ from results.table import front_numbers, further_columns, table_rows
 from search.answers import answered, scored
 from search.candidates import place_of
 from search.grid import is_grid, run_grid
-from search.options.config import change, config_of, values_of
+from search.options.config import change, from_json, values_of
 from search.publish import all_outcomes, objectives_of, refresh
 from search.run import resume as resume_run
 from search.run import run_search
@@ -127,7 +127,7 @@ class Run:
     @property
     def options(self) -> dict[str, Any]:
         """All options of the run by name."""
-        return values_of(config_of(self.folder))
+        return values_of(from_json(self.folder.read_config().get("config")))
 
     @property
     def candidates(self) -> "pd.DataFrame":

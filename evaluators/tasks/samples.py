@@ -146,7 +146,7 @@ def _fitted(image: Any, form: Form, how: str, what: str) -> np.ndarray:  # noqa:
         if not how:
             raise TaskError(
                 f"{what} is {image.height}x{image.width} pixels, and the network sees {height}x{width}: say how to "
-                f"bring it to that with --image-fit {', '.join(list(FITS)[:-1])} or {list(FITS)[-1]}"
+                f"bring it to that with image fit {', '.join(list(FITS)[:-1])} or {list(FITS)[-1]}"
             )
         image = Fit(height=height, width=width, how=how).apply(image)
     return np.asarray(image).reshape(height, width, channels)

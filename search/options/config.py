@@ -1,11 +1,9 @@
 """Config: the whole experiment as nested frozen dataclasses by who reads them. Nothing heavy is imported here."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from search.options.declare import Declared, declared, values_in
 from search.options.how import (
@@ -21,9 +19,6 @@ from search.options.what import DataOptions, GoalOptions, SpaceOptions, TableOpt
 from search.options.where import MachineOptions, WorkerOptions
 from spaces.credentials import hide_all
 from spaces.errors import OptionError, RunError, one_line, unknown
-
-if TYPE_CHECKING:
-    from results.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,49 +114,19 @@ def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
-def from_json(values: Any, path: Path = Path("config.json")) -> Config:  # noqa: ANN401
+def from_json(values: Any) -> Config:  # noqa: ANN401
     """The configuration that ``to_json`` wrote; a field that its version did not have yet is at its default.
 
     Raises:
-        RunError: a field is unknown or of another type; it names the file at ``path``.
+        RunError: a field is unknown or of another type.
     """
-    what, way_out = f"configuration {str(path)!r}", "restore it, or start anew with another --out"
     if not isinstance(values, Mapping):
-        raise RunError(f"{what} holds no options: {way_out}")
+        raise RunError("config.json holds no configuration: it is damaged or of another version; start a new run")
     values = renamed(values)
     if strange := sorted(map(str, set(values) - set(OPTIONS))):
-        raise RunError(
-            f"{what} is of another version, or was edited ({unknown('option', strange[0], OPTIONS)}): {way_out}"
-        )
+        raise RunError(f"config.json is of another version: fields {', '.join(strange)} differ; start a new run")
     try:
         plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return configure(**plain)
     except (TypeError, ValueError, OptionError) as error:
-        raise RunError(f"{what} is damaged or was edited ({one_line(error)}): {way_out}") from error
-
-
-def config_of(folder: "RunFolder") -> Config:
-    """The configuration of a run.
-
-    Raises:
-        RunError: it is damaged, of another version, or says other than what the run was made with.
-    """
-    stored = folder.read_config()
-    config, kept = from_json(stored.get("config"), folder.config), renamed(stored["match"])
-    said = matched(config)
-    for name in sorted(said.keys() & kept.keys()):
-        if not _means(said[name], kept[name]):
-            one, other = (json.dumps(value)[:80] for value in (said[name], kept[name]))
-            raise RunError(
-                f"configuration {str(folder.config)!r} was edited (config.{name} is {one}, match.{name} is {other}): "
-                "write what match has, or start anew with another --out"
-            )
-    return config
-
-
-def _means(said: Any, kept: Any) -> bool:  # noqa: ANN401
-    """Whether an option is as it is kept, where objectives have their senses, too."""
-    if not isinstance(said, list) or not isinstance(kept, list):
-        return said == kept
-    pairs = zip(said, kept, strict=False)
-    return len(said) == len(kept) and all(one == two or str(two).startswith(f"{one}:") for one, two in pairs)
+        raise RunError(f"config.json is damaged ({one_line(error)}); mend it or start a new run") from error

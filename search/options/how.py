@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from evaluators.methods import METHODS, USUAL
-from evaluators.pruning.pattern import NAMES
 from search.options.declare import TRAINED, check_all, option
 from search.options.rules import parse_time_schedule
 from search.options.what import SEARCH
@@ -235,7 +234,6 @@ class TicketOptions:
         "make lottery tickets of the finalists at the end: imp, early-bird, early-time, eb+et, gmp, dst, stds, fading, "
         "random; `launch.py prune --help` tells more",
         metavar="METHOD",
-        choices=NAMES,
         verbs=SEARCH,
     )
     sparsity: str = option("0.9", "with --prune: shares of the weights that go", metavar="S,...", verbs=SEARCH)

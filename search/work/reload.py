@@ -13,7 +13,7 @@ from evaluators.checkpoint import load_weights, read_stored
 from evaluators.tasks.form import Form, form_from_json
 from results.folder import RunFolder
 from results.stored import read_drawing, read_metrics
-from search.options.config import config_of
+from search.options.config import from_json
 from search.setting import config_space, make_device
 from spaces.candidate import Candidate
 from spaces.errors import DamageError, RunError
@@ -64,7 +64,7 @@ def reload(folder: RunFolder, number: int, *, device: str = "cpu") -> Reloaded:
         raise RunError(f"run {str(folder.path)!r} has no trained finalist {number}: it has {there}")
     form, readout = _form(home, plan)
     stored = folder.read_config()
-    config = config_of(folder)
+    config = from_json(stored.get("config"))
     _check_own(config.space.name, stored, folder)
     with own_code(config.space.name):
         space, _ = config_space(config)

@@ -34,7 +34,7 @@ from results.folder import RunFolder, lock, match_hash, open_existing
 from results.stored import read_twin
 from results.tickets import ticket_name
 from search.loop.progress import Screen, Stage, stages
-from search.options.config import Config, change, config_of
+from search.options.config import Config, change, from_json
 from search.options.needs import check_effect
 from search.options.pruning import PruningOptions
 from search.publish import all_outcomes, publish
@@ -89,7 +89,7 @@ def prune_run(
     """
     folder = open_existing(path)
     stored = folder.read_config()
-    config = config_of(folder)
+    config = from_json(stored.get("config"))
     if config.table.path is not None:
         raise RunError(f"run {str(folder.path)!r} has its scores from a table, so there is no network to prune")
     config = change(config, **where)

@@ -175,24 +175,6 @@ def test_a_corrupt_line_is_named_with_the_way_out(tmp_path, damage, words):
     assert (path.parent / "ledger.bad").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        (0, "line 1: not JSON (Expecting value at column 1); no line before it is intact: restore it"),
-        (1, "the line before it is intact: keep it with `head -n 1 "),
-    ],
-)
-def test_what_is_before_a_corrupt_line_is_told_by_number(tmp_path, number, words):
-    path = tmp_path / "ledger.jsonl"
-    written(path)
-    lines = path.read_bytes().split(b"\n")
-    lines[number] = b"!"
-    path.write_bytes(b"\n".join(lines))
-    with pytest.raises(LedgerError) as caught:
-        read(path)
-    assert words in str(caught.value)
-
-
 def test_a_bad_last_line_with_a_newline_is_corrupt_not_torn(tmp_path):
     path = tmp_path / "ledger.jsonl"
     written(path, 2)

@@ -65,7 +65,6 @@ def test_a_list_with_an_empty_part_is_refused_by_name(capsys):
         (["--optimizer", "sgd"], "(did you mean '--optimiser' of launch.py prune?)"),
         (["--seeds", "0,1"], "unknown option '--seeds' (it is of launch.py sweep)"),
         (["sweep", "--seed", "1"], "unknown option '--seed' (it is of launch.py search); see launch.py sweep --help"),
-        (["--prune", "magnitude"], "--prune: unknown value 'magnitude'; known: imp, early-bird"),
         (["sweep", "--prune", "imp"], "unknown option '--prune' (it is of launch.py search)"),
         (["sweep", "--fidelities=0.1:a=b"], "unknown option '--fidelities' (it is of launch.py search)"),
         (["resume", "x", "--epochs", "3"], "unknown option '--epochs' (it is of launch.py prune)"),

@@ -57,10 +57,9 @@ def test_a_space_file_may_hold_dataclasses_whose_annotations_are_texts(tmp_path)
         ("x = (", "mine", "line 1: SyntaxError"),
         ("\n\nimport no_such_package", "mine", "line 3: ModuleNotFoundError"),
         ("import sys\nsys.exit(3)", "mine", "line 2: SystemExit: 3"),
-        (HEAD + "def mine(): return 3", "mine", "makes something of type int, not a Space"),
-        (HEAD + "async def mine(): return 3", "mine", "makes something of type coroutine, not a Space"),
+        (HEAD + "def mine(): return 3", "mine", "makes a int, not a Space"),
         (HEAD + "def mine(): return 3", "mime", "did you mean 'mine'?"),
-        (HEAD + "mine = 3", "mine", "is of type int: name a function"),
+        (HEAD + "mine = 3", "mine", "is a int: name a function"),
         (
             HEAD + "from spaces.blanks import declare\ndeclare({'a': 1}, {'a': 2})",
             "mine",

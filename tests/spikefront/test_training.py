@@ -178,7 +178,6 @@ def test_the_verbs_train_score_and_predict(npz, images, tmp_path, capsys):
 
     for args, said in (
         (["predict", str(one), files[0]], "names no finalist: write RUN#N"),
-        (["predict", f"{one}#{'9' * 5000}", files[0]], "names no finalist: write RUN#N"),
         (["predict", f"{one}#7", files[0]], "has no trained finalist 7: it has 0"),
         (["predict", f"{one}#0"], "the following arguments are required: FILE"),
         (["score", f"{one}#0", "--splt", "test"], "did you mean '--split'"),
